@@ -1,0 +1,1 @@
+//! What may leave: `Cleared<T>`, `Hidden<T>` and the ledger.

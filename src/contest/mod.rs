@@ -1,0 +1,1 @@
+//! What a competition is: the bundle reader, phases, tasks, teams and quotas.

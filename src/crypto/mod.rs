@@ -1,0 +1,1 @@
+//! SM3 digests and SM4-GCM sealing of files at rest.

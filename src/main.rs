@@ -1,0 +1,5 @@
+//! The command line, nothing else.
+
+fn main() -> std::process::ExitCode {
+    shuyu::cli::main()
+}

@@ -1,0 +1,1 @@
+//! Users, organisations, sessions, tokens and roles.

@@ -1,0 +1,1 @@
+//! Native metrics, scoring programs and leaderboards.

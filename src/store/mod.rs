@@ -1,0 +1,1 @@
+//! The database (sqlx) and the objects (object_store).

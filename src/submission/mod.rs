@@ -1,0 +1,1 @@
+//! Accepts an upload safely, queues it, runs it and publishes its outcome.
