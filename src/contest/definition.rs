@@ -1,0 +1,389 @@
+//! What a competition is, as its bundle declares it: the typed form of `competition.yaml` after
+//! defaults, ready to be stored as one JSON document and shown on pages. Reading and linting live in
+//! [`super::bundle`]; nothing here touches files.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::scoring::metric::MetricSpec;
+
+/// A path inside the bundle, with `/` between its parts, never absolute and never with `..`.
+pub type BundlePath = String;
+
+/// A competition as its bundle declares it (Codabench bundle format v2, COMPAT section 1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Title in the bundle's own language.
+    pub title: String,
+    /// One paragraph, Markdown.
+    pub description: String,
+    /// Path of the logo.
+    pub image: BundlePath,
+    /// Path of the terms a participant accepts (Markdown or HTML).
+    pub terms: BundlePath,
+    /// Image name that programs run in, before the table of the configuration maps it.
+    pub docker_image: String,
+    /// Whether registering admits at once (else the organizer approves).
+    pub registration_auto_approve: bool,
+    /// Whether a scorer's detailed results are kept (organizer only, unless the airlock clears them).
+    pub enable_detailed_results: bool,
+    /// Codabench's switch for the submission panel.
+    pub show_detailed_results_in_submission_panel: bool,
+    /// Codabench's switch for the leaderboard.
+    pub show_detailed_results_in_leaderboard: bool,
+    /// Whether submissions are run at once (else the organizer starts them).
+    pub auto_run_submissions: bool,
+    /// Whether a participant may publish a submission of origin *outside*.
+    pub can_participants_make_submissions_public: bool,
+    /// Whether ingestion and scoring programs may be downloaded.
+    pub make_programs_available: bool,
+    /// Whether input data may be downloaded; makes every task's input *public*.
+    pub make_input_data_available: bool,
+    /// `competition` or `benchmark`.
+    pub competition_type: CompetitionType,
+    /// Codabench's switch for its forum, kept for export.
+    pub forum_enabled: bool,
+    /// Reward, free text.
+    pub reward: Option<String>,
+    /// Where to write to.
+    pub contact_email: Option<String>,
+    /// Pages in their order.
+    pub pages: Vec<Page>,
+    /// Questions answered with each submission, in their order.
+    pub fact_sheet: Vec<FactQuestion>,
+    /// Tasks in the order of their `index`.
+    pub tasks: Vec<Task>,
+    /// Sample solutions.
+    pub solutions: Vec<Solution>,
+    /// Phases in their order, counted from 0 by position.
+    pub phases: Vec<Phase>,
+    /// The leaderboard that serves all phases.
+    pub leaderboard: Leaderboard,
+    /// Translations, by locale tag (`zh`, `en`).
+    pub locale: BTreeMap<String, Localised>,
+    /// Who holds the competition (主办方).
+    pub organiser: Option<String>,
+    /// Datasets mounted, in their sandbox form, in interactive sandboxes.
+    pub datasets: Vec<DatasetUse>,
+    /// Settings of the interactive sandbox, kept as written for the room that reads them.
+    pub sandbox: Option<serde_json::Value>,
+    /// The airlock's rule, absent when the bundle sets none.
+    pub airlock: Option<AirlockRule>,
+    /// How many submissions a team may nominate for the next phase; absent: the last improvements.
+    pub finals_choose: Option<u32>,
+    /// Awards, kept as written.
+    pub awards: Vec<serde_json::Value>,
+}
+
+/// Codabench's `competition_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CompetitionType {
+    /// A competition.
+    Competition,
+    /// A benchmark.
+    Benchmark,
+}
+
+/// A page of the competition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// Title shown on its tab.
+    pub title: String,
+    /// Markdown or HTML file.
+    pub file: BundlePath,
+}
+
+/// Translated texts of one locale.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Localised {
+    /// Title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Files that replace pages, by the page's file stem or title in lower case.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pages: BTreeMap<String, BundlePath>,
+    /// File that replaces the terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<BundlePath>,
+    /// Names and descriptions of phases, tasks and leaderboard columns by `phases.0`, `tasks.0`,
+    /// `columns.KEY`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
+}
+
+/// A question of the fact sheet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FactQuestion {
+    /// Key in the answers.
+    pub key: String,
+    /// What is asked.
+    pub title: String,
+    /// The kind of answer.
+    pub kind: FactKind,
+    /// Choices of a `select`.
+    pub selection: Vec<String>,
+    /// Whether an answer is needed to submit.
+    pub is_required: bool,
+    /// Whether the answer is a column of the leaderboard.
+    pub is_on_leaderboard: bool,
+}
+
+/// The kind of answer a fact-sheet question takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FactKind {
+    /// Yes or no.
+    Checkbox,
+    /// Free text.
+    Text,
+    /// One of the choices.
+    Select,
+}
+
+/// A task: what is computed and how it is scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// The author's `index`.
+    pub index: i64,
+    /// Name.
+    pub name: String,
+    /// Description.
+    pub description: String,
+    /// Organizer's scoring program (zip or directory); absent with a native metric.
+    pub scoring_program: Option<BundlePath>,
+    /// Organizer's ingestion program.
+    pub ingestion_program: Option<BundlePath>,
+    /// What submissions are run on.
+    pub input_data: Option<BundlePath>,
+    /// The hidden answers.
+    pub reference_data: Option<BundlePath>,
+    /// Both steps at once, through a shared directory (needs the organizer's opt-in).
+    pub ingestion_only_during_scoring: bool,
+    /// Native metrics (`shuyu.tasks.N.metric`); empty when the scoring program scores.
+    pub metrics: Vec<MetricSpec>,
+    /// File in the bundle with the published ids a result is checked against.
+    pub ids: Option<BundlePath>,
+    /// Whether the input is public or hidden (`shuyu.tasks.N.input`, `make_input_data_available`, or
+    /// the same digest as `public_data`).
+    pub input: InputVisibility,
+    /// Name of the hidden set; tasks with the same name share a ledger. Default: the task's own.
+    pub hidden_set: Option<String>,
+    /// Public or synthetic data of the same layout, for trial runs and debugging.
+    pub twin: Option<Twin>,
+    /// Limits of the run containers.
+    pub resources: Resources,
+}
+
+/// Who may see what a submission is run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputVisibility {
+    /// Anybody: runs are open books.
+    Public,
+    /// Nobody: runs are closed.
+    Hidden,
+}
+
+/// A task's debug twin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Twin {
+    /// Input data of the same layout.
+    pub input: BundlePath,
+    /// Reference data of the same layout.
+    pub reference: BundlePath,
+}
+
+/// Limits of a task's run containers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Processor cores.
+    pub cpus: f64,
+    /// Memory in bytes, without the tmpfs sizes.
+    pub memory: u64,
+    /// Processes and threads.
+    pub pids: u32,
+    /// Size of the output directory in bytes.
+    pub output: u64,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { cpus: 1.0, memory: 2 << 30, pids: 256, output: 256 << 20 }
+    }
+}
+
+/// A sample solution shipped with the bundle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Solution {
+    /// The author's `index`.
+    pub index: i64,
+    /// Indexes of the tasks it solves.
+    pub tasks: Vec<i64>,
+    /// File or directory.
+    pub path: BundlePath,
+    /// Name.
+    pub name: String,
+    /// Description.
+    pub description: String,
+}
+
+/// A phase: a span of time with its tasks and quotas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// The author's `index` (phases are counted by position).
+    pub index: i64,
+    /// Name.
+    pub name: String,
+    /// Description.
+    pub description: String,
+    /// When submitting becomes possible, UTC.
+    pub start: Timestamp,
+    /// When submitting ends, UTC; the last phase may stay open.
+    pub end: Option<Timestamp>,
+    /// The `index` of each task of the phase, in order.
+    pub tasks: Vec<i64>,
+    /// Submissions a team may make a day (UTC); 0 means unlimited.
+    pub max_submissions_per_day: u32,
+    /// Submissions a team may make in all; 0 means unlimited.
+    pub max_submissions: u32,
+    /// Wall-clock limit of each step, in seconds.
+    pub execution_time_limit: u32,
+    /// Whether nominated submissions of the phase before migrate here when it ends.
+    pub auto_migrate_to_this_phase: bool,
+    /// Hides all output.
+    pub hide_output: bool,
+    /// Hides the output of the prediction step.
+    pub hide_prediction_output: bool,
+    /// Hides the output of the scoring step.
+    pub hide_score_output: bool,
+    /// Starting kit to download.
+    pub starting_kit: Option<BundlePath>,
+    /// Public data to download.
+    pub public_data: Option<BundlePath>,
+    /// Whether code is refused.
+    pub accepts_only_result_submissions: bool,
+}
+
+/// The leaderboard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Leaderboard {
+    /// Title.
+    pub title: String,
+    /// Key.
+    pub key: String,
+    /// Whether only organizers see it.
+    pub hidden: bool,
+    /// Which submissions stand on the board.
+    pub submission_rule: SubmissionRule,
+    /// `index` of the primary column.
+    pub primary_index: i64,
+    /// Columns in the order of their `index`.
+    pub columns: Vec<Column>,
+}
+
+impl Leaderboard {
+    /// Columns in the order that decides rank: the primary one, then the others by `index`.
+    pub fn ranking_columns(&self) -> Vec<&Column> {
+        let mut columns: Vec<&Column> = self.columns.iter().collect();
+        columns.sort_by_key(|c| (c.index != self.primary_index, c.index));
+        columns
+    }
+
+    /// The primary column; a checked definition has at least one column.
+    pub fn primary(&self) -> Option<&Column> {
+        self.columns.iter().find(|c| c.index == self.primary_index).or_else(|| self.columns.first())
+    }
+}
+
+/// Codabench's rules for which submissions stand on the board.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubmissionRule {
+    /// One a team, added by the team itself, never taken back.
+    #[default]
+    Add,
+    /// One a team, added and removed by the team itself.
+    #[serde(rename = "Add_And_Delete")]
+    AddAndDelete,
+    /// Any number, added and removed by the team itself.
+    #[serde(rename = "Add_And_Delete_Multiple")]
+    AddAndDeleteMultiple,
+    /// The team's last one.
+    #[serde(rename = "Force_Last")]
+    ForceLast,
+    /// All of them, each as it comes.
+    #[serde(rename = "Force_Latest_Multiple")]
+    ForceLatestMultiple,
+    /// The team's best one.
+    #[serde(rename = "Force_Best")]
+    ForceBest,
+}
+
+/// A column of the leaderboard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// Title.
+    pub title: String,
+    /// Key in the scores, at most 36 characters, unique.
+    pub key: String,
+    /// Unique position.
+    pub index: i64,
+    /// Which direction is better.
+    pub sorting: Sorting,
+    /// For computed columns, how they come from the others.
+    pub computation: Option<Computation>,
+    /// `index` of the columns a computed column is made of; empty: all the others.
+    pub computation_indexes: Vec<i64>,
+    /// Decimals shown on pages (the interface gives six).
+    pub precision: u32,
+    /// Whether only organizers see it, in every response.
+    pub hidden: bool,
+}
+
+/// Which direction of a column is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sorting {
+    /// Larger is better.
+    #[default]
+    Desc,
+    /// Smaller is better.
+    Asc,
+}
+
+/// How a computed column comes from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Computation {
+    /// Arithmetic mean.
+    Avg,
+    /// Sum.
+    Sum,
+    /// Smallest.
+    Min,
+    /// Largest.
+    Max,
+}
+
+/// A dataset a competition uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetUse {
+    /// Slug in the catalogue.
+    pub slug: String,
+    /// Version number.
+    pub version: i64,
+}
+
+/// The airlock's rule of a competition (`shuyu.airlock`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AirlockRule {
+    /// Step of the fixed-step Ladder on the primary column.
+    pub ladder_step: Option<f64>,
+    /// Bits each person may learn from one hidden set.
+    pub budget_bits: Option<f64>,
+}
