@@ -2,8 +2,9 @@
 
     python score.py INPUT OUTPUT
 
-INPUT/ref holds task.json and answers.csv, INPUT/res the estimates as NAME.csv, where NAME is the network's. Writes
-OUTPUT/scores.json (mape, misleading, p95) and OUTPUT/detailed_results.html, which shows totals only and no answer.
+INPUT/ref holds the answers as NAME.csv, where NAME is the network's, INPUT/res the estimates under the same name. Writes
+OUTPUT/scores.json (mape, misleading, p95) and OUTPUT/detailed_results.html, which shows totals only: no answer, and
+nothing of the hidden column p95.
 """
 
 import csv
@@ -51,8 +52,8 @@ def relative_errors(estimates, answers, name):
     return [abs(estimates[query] - actual) / actual for query, actual in answers.items()]
 
 
-def report(name, errors, scores):
-    """A page with the scores and how the errors are spread."""
+def report(name, errors, shown):
+    """A page with the scores in `shown` and how the errors are spread."""
     counts, low = [], 0.0
     for high in BARS:
         counts.append((low, high, sum(low <= error < high for error in errors)))
@@ -64,7 +65,7 @@ def report(name, errors, scores):
         bars.append(f'<text x="86" y="{i * 26 + 18}" text-anchor="end">{label}</text>'
                     f'<rect x="96" y="{i * 26 + 5}" width="{count / longest * 300:.0f}" height="18" fill="#00796b"/>'
                     f'<text x="{count / longest * 300 + 102:.0f}" y="{i * 26 + 18}">{count}</text>')
-    cells = "".join(f"<tr><th>{key}</th><td>{value:.4f}</td></tr>" for key, value in scores.items())
+    cells = "".join(f"<tr><th>{key}</th><td>{value:.4f}</td></tr>" for key, value in shown.items())
     title = html.escape(f"{name}: 误差分布 Spread of errors")
     return (f'<!DOCTYPE html><html lang="zh-CN"><head><meta charset="utf-8"><title>{title}</title></head><body>'
             f"<h1>{title}</h1><table>{cells}</table>"
@@ -73,17 +74,19 @@ def report(name, errors, scores):
 
 
 def main(input_dir, output_dir):
-    name = json.loads((input_dir / "ref" / "task.json").read_text(encoding="utf-8"))["name"]
-    answers = minutes_by_query(input_dir / "ref" / "answers.csv")
+    [reference] = (input_dir / "ref").glob("*.csv")
+    name = reference.stem
+    answers = minutes_by_query(reference)
     errors = relative_errors(minutes_by_query(input_dir / "res" / f"{name}.csv"), answers, name)
     scores = {
         "mape": 100 * sum(errors) / len(errors),
         "misleading": 100 * sum(error > MISLEADING for error in errors) / len(errors),
         "p95": 100 * sorted(errors)[math.ceil(0.95 * len(errors)) - 1],
     }
+    shown = {key: scores[key] for key in ["mape", "misleading"]}
     (output_dir / "scores.json").write_text(json.dumps(scores) + "\n", encoding="utf-8")
-    (output_dir / "detailed_results.html").write_text(report(name, errors, scores), encoding="utf-8")
-    print(f"{name}: {scores}")
+    (output_dir / "detailed_results.html").write_text(report(name, errors, shown), encoding="utf-8")
+    print(f"{name}: {shown}")
 
 
 if __name__ == "__main__":
