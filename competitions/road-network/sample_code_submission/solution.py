@@ -1,4 +1,6 @@
-"""Sample solution: the fastest route at the speed limits, scaled to the observed trips (示例：按限速求最快路线，再按观测校正).
+"""Sample solution: the fastest route at the speed limits, scaled to the observed trips.
+
+示例：按限速求最快路线，再按各时段的观测校正。
 
 The ingestion program calls estimate() once for each network. Python's standard library is enough.
 """
