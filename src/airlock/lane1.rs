@@ -11,7 +11,7 @@ use crate::clock::{Clock, Entropy};
 use crate::contest::definition::{Leaderboard, SubmissionRule};
 use crate::ids::{PhaseId, SubmissionId, TaskId, TeamId};
 use crate::scoring::leaderboard::{Scores, add_computed, compare, join_tasks};
-use crate::store::{Connection, StoreError, Tx};
+use crate::store::{Connection, ObjectError, ObjectKey, Objects, StoreError, Tx};
 
 /// Whether a reply is the submission's own or a rescore's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,48 @@ pub async fn reply_scores(
             Ok(Err(refusal))
         }
     }
+}
+
+/// Clears the scores of a run on the twin, whose reference data is public: nothing is charged.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reply_twin(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    context: &Context,
+    task: TaskId,
+    columns: &[ColumnRule],
+    scores: Hidden<Scores>,
+) -> Result<Result<(), Refusal>, StoreError> {
+    match rule::judge(columns, &scores.into_inner()) {
+        Ok(verdict) => {
+            let payload =
+                Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
+            db::insert(tx, entropy.id(clock), context, "twin", &payload, 0.0, clock.now()).await?;
+            Ok(Ok(()))
+        }
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+/// Keeps a run's exact scores sealed, for final standings and disputes, and gives them back.
+///
+/// # Errors
+/// When the object store fails.
+pub async fn keep_exact(
+    objects: &Objects,
+    key: &ObjectKey,
+    scores: Hidden<Scores>,
+) -> Result<Hidden<Scores>, ObjectError> {
+    let exact = scores.into_inner();
+    // as the numbers' bits, which JSON would not keep to the last digit
+    let bits: std::collections::BTreeMap<&str, u64> =
+        exact.iter().map(|(key, value)| (key.as_str(), value.to_bits())).collect();
+    let document = serde_json::to_vec(&bits).unwrap_or_default();
+    objects.put_bytes(key, &document).await?;
+    Ok(Hidden::new(exact))
 }
 
 /// Charges for telling that a run on public input failed while it was scored (one bit: a scorer's
@@ -216,6 +258,29 @@ pub async fn update_standing(
         db::put_standing(tx, &row, version).await?;
     }
     Ok(version)
+}
+
+/// A team's submissions to a phase that improved on all its earlier ones, in order of time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn improvements(
+    conn: &mut Connection,
+    board: &Leaderboard,
+    phase: PhaseId,
+    team: TeamId,
+) -> Result<Vec<SubmissionId>, StoreError> {
+    let ranking = board.ranking_columns();
+    let mut best: Option<Scores> = None;
+    let mut improved = Vec::new();
+    for candidate in db::candidates(conn, phase, team).await? {
+        let scores = for_team(board, &candidate.payloads).team;
+        if best.as_ref().is_none_or(|b| compare(&ranking, &scores, b).is_lt()) {
+            improved.push(candidate.submission);
+            best = Some(scores);
+        }
+    }
+    Ok(improved)
 }
 
 /// Applies the submission rule to a team's candidates, which come in order of time.

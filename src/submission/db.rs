@@ -383,3 +383,15 @@ pub async fn count_by_state(
     .await?;
     rows.iter().map(|row| Ok((row.parsed("state")?, row.int("n")?))).collect()
 }
+
+/// How many submissions to a phase are not over yet, or not told yet.
+pub async fn under_way(conn: &mut Connection, phase: PhaseId) -> Result<i64, StoreError> {
+    sqlx::query(
+        "SELECT COUNT(*) AS n FROM submissions WHERE phase_id = $1 \
+         AND (state IN ('queued', 'running') OR release_at IS NOT NULL)",
+    )
+    .bind(phase.to_string())
+    .fetch_one(conn)
+    .await?
+    .int("n")
+}

@@ -11,6 +11,8 @@ mod predict;
 mod prepare;
 mod score;
 
+pub(crate) use conclude::{disclose as disclose_outcome, give_up};
+
 use std::path::PathBuf;
 use std::time::Duration;
 
