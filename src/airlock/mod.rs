@@ -1,1 +1,9 @@
-//! What may leave: `Cleared<T>`, `Hidden<T>` and the ledger.
+//! What may leave: the only room that can look into [`Hidden`] and the only one that can make a
+//! [`Cleared`]. It decides what people are told about hidden data, charges it to the ledger and keeps
+//! the append-only `replies`. May call `store`, `audit`, `crypto`; must never touch HTTP or Docker.
+
+mod cleared;
+mod hidden;
+
+pub use cleared::{Audience, Cleared, Organizer, Public, Team};
+pub use hidden::Hidden;

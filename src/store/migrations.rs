@@ -1,0 +1,30 @@
+//! The migrations: one text for both engines, compiled in, with the few words that differ put in the
+//! engine's own dialect.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use super::Engine;
+
+const TEXTS: &[(i64, &str, &str)] = &[(1, "spine", include_str!("../../migrations/0001_spine.sql"))];
+
+/// The migrations in the dialect of `engine`.
+pub(super) fn migrator(engine: Engine) -> Migrator {
+    let migrations = TEXTS
+        .iter()
+        .map(|&(version, description, text)| {
+            let sql = AssertSqlSafe(dialect(engine, text)).into_sql_str();
+            Migration::new(version, description.into(), MigrationType::Simple, sql, false)
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+}
+
+fn dialect(engine: Engine, text: &str) -> String {
+    match engine {
+        Engine::Sqlite => text.replace("SERIAL_KEY", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+        Engine::Postgres => text
+            .replace("SERIAL_KEY", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+            .replace(" BLOB", " BYTEA"),
+    }
+}
