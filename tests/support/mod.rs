@@ -2,5 +2,6 @@
 #![allow(dead_code, reason = "every test binary includes this module and none uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
 
+pub mod databases;
 pub mod postgres;
 pub mod s3;
