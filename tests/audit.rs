@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::json;
-use shuyu::audit::{Actor, AuditError, Entry, Fault, Filter, Object, Sequencer, list, record, verify};
+use shuyu::audit::{Actor, AuditError, Entry, Fault, Filter, Sequencer, list, record, verify};
 use shuyu::clock::{Clock, Entropy};
 use shuyu::crypto::sm3;
 use shuyu::ids::{CompetitionId, UserId};
@@ -20,7 +20,7 @@ async fn write(db: &Db, entry: Entry) {
 }
 
 fn entry(clock: &Clock, n: usize) -> Entry {
-    Entry::new(clock, Actor::Operator, "user.created", Object::new("user", n)).with(json!({"n": n}))
+    Entry::new(clock.now(), Actor::Operator, "user.created", ("user", n)).detail("n", n)
 }
 
 async fn execute(db: &Db, sql: &'static str) {
@@ -160,14 +160,14 @@ async fn entries_are_found_by_what_one_knows_of_them() {
                 Actor::Token { user: if n < 10 { ann } else { bob }, token: Entropy.id(&clock) }
             };
             let action = if n < 20 { "submission.created" } else { "submission_x.created" };
-            let entry = Entry::new(&clock, actor, action, Object::new("submission", n % 5))
-                .in_competition(if n < 15 { one } else { two })
-                .with(json!({"n": n}));
+            let entry = Entry::new(clock.now(), actor, action, ("submission", n % 5))
+                .competition(if n < 15 { one } else { two })
+                .detail("n", n);
             write(&bench.db, entry).await;
         }
         let middle = clock.now();
         clock.shift(60_000);
-        write(&bench.db, Entry::new(&clock, Actor::System, "phase.ended", Object::new("phase", 1))).await;
+        write(&bench.db, Entry::new(clock.now(), Actor::System, "phase.ended", ("phase", 1))).await;
 
         let found = async |filter: Filter| {
             let page = list(&bench.db, &Filter { per_page: 200, ..filter }).await.unwrap();

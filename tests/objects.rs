@@ -258,6 +258,9 @@ async fn a_hidden_object_is_sealed_in_the_store_and_opens_on_a_tmpfs_alone() {
     }
 }
 
+/// Whether an error is the one that belongs to what was done.
+type Expected = fn(&SealError) -> bool;
+
 #[tokio::test]
 async fn a_tampered_sealed_object_is_refused_by_what_was_done_to_it() {
     for bench in Bench::both().await {
@@ -273,7 +276,7 @@ async fn a_tampered_sealed_object_is_refused_by_what_was_done_to_it() {
         let moved =
             [&good[..HEADER], &good[HEADER + CHUNK..HEADER + 2 * CHUNK], &good[HEADER..HEADER + CHUNK]]
                 .concat();
-        let cases: [(&str, Vec<u8>, fn(&SealError) -> bool); 5] = [
+        let cases: [(&str, Vec<u8>, Expected); 5] = [
             ("cut", good[..HEADER + CHUNK].to_vec(), |e| matches!(e, SealError::Truncated { .. })),
             ("moved", moved, |e| matches!(e, SealError::Altered { chunk: 0, .. })),
             ("flipped", flipped, |e| matches!(e, SealError::Altered { chunk: 1, .. })),

@@ -16,26 +16,18 @@ mod verify;
 
 use crate::store::{Db, StoreError, Tx};
 
-pub use canonical::{CanonicalError, canonical};
+pub use canonical::canonical;
 pub use db::{Filter, Page, Record};
-pub use entry::{Actor, ActorSyntax, Entry, Object};
+pub use entry::{Actor, ActorSyntax, Entry};
 pub use sequencer::{ChainHash, Sequencer};
 pub use verify::{Fault, Verified, verify};
 
-/// What can go wrong with the audit log.
+/// What the verification can end with.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An entry has a form that the log does not take: a mistake in the program.
-    #[error("the audit entry {action:?} cannot be written: {problem}")]
-    Entry {
-        /// Its action.
-        action: String,
-        /// What is wrong with it.
-        problem: String,
-    },
     /// The log was changed.
     #[error(
         "the audit log is broken at entry {number} ({id}): {fault}. Keep the database as it is, \
@@ -55,18 +47,17 @@ pub enum AuditError {
 /// numbers it later.
 ///
 /// # Errors
-/// [`AuditError::Entry`] when the action's name or the detail has a wrong form,
-/// [`AuditError::Store`] when the database fails.
-pub async fn record(tx: &mut Tx, entry: Entry) -> Result<(), AuditError> {
-    let bytes = entry.bytes()?;
-    Ok(db::insert(tx, &entry, &bytes).await?)
+/// [`StoreError`] when the database fails.
+pub async fn record(tx: &mut Tx, entry: Entry) -> Result<(), StoreError> {
+    let bytes = entry.bytes();
+    db::insert(tx, &entry, &bytes).await
 }
 
 /// The entries that fit the filter, latest first, a page at a time.
 ///
 /// # Errors
-/// [`AuditError::Store`] when the database fails.
-pub async fn list(db: &Db, filter: &Filter) -> Result<Page, AuditError> {
+/// [`StoreError`] when the database fails.
+pub async fn list(db: &Db, filter: &Filter) -> Result<Page, StoreError> {
     let mut connection = db.read().await?;
-    Ok(db::list(&mut connection, filter).await?)
+    db::list(&mut connection, filter).await
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AuditError, db};
+use super::db;
 use crate::clock::Entropy;
 use crate::crypto::{Sm3Digest, Sm3Hasher};
-use crate::store::Db;
+use crate::store::{Db, StoreError};
 
 /// Rows numbered in one transaction: SQLite's one writer is held for a few milliseconds.
 const BATCH: i64 = 256;
@@ -73,8 +73,8 @@ impl Sequencer {
     /// Numbers everything that waits now and gives the number of entries numbered.
     ///
     /// # Errors
-    /// [`AuditError::Store`]; the batches before stay numbered.
-    pub async fn number_waiting(&self) -> Result<u64, AuditError> {
+    /// [`StoreError`]; the batches before stay numbered.
+    pub async fn number_waiting(&self) -> Result<u64, StoreError> {
         let mut numbered = 0;
         while db::waiting(&mut *self.db.read().await?).await? > 0 {
             numbered += self.number_batch().await?;
@@ -82,7 +82,7 @@ impl Sequencer {
         Ok(numbered)
     }
 
-    async fn number_batch(&self) -> Result<u64, AuditError> {
+    async fn number_batch(&self) -> Result<u64, StoreError> {
         let mut tx = self.db.begin().await?;
         db::take_turn(&mut tx, &self.holder).await?;
         let (mut next, mut chain) = match db::head(&mut tx).await? {

@@ -20,6 +20,11 @@ pub struct Sm3Digest(pub [u8; 32]);
 pub struct DigestSyntax(String);
 
 impl Sm3Digest {
+    /// The digest of `bytes`; the same as [`sm3`].
+    pub fn of(bytes: &[u8]) -> Self {
+        sm3(bytes)
+    }
+
     /// The digest's bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
