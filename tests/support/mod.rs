@@ -1,0 +1,7 @@
+//! Servers that tests start for themselves. Each test binary takes what it needs.
+#![allow(dead_code, reason = "every test binary includes this module and none uses all of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
+
+pub mod databases;
+pub mod postgres;
+pub mod s3;
