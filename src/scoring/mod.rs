@@ -1,1 +1,3 @@
 //! Native metrics, scoring programs and leaderboards.
+
+pub mod metric;
