@@ -1,5 +1,6 @@
 //! `leaderboards`: the first one, its columns, and how computed columns hang together.
 
+use super::competition::Places;
 use super::finding::{Findings, Place};
 use super::section::{Section, missing};
 use crate::contest::definition::{Column, Computation, Leaderboard, Sorting, SubmissionRule};
@@ -8,7 +9,11 @@ use crate::contest::definition::{Column, Computation, Leaderboard, Sorting, Subm
 const KEY_CHARS: usize = 36;
 
 /// Reads the leaderboard that serves all phases: the first.
-pub(super) fn leaderboard(top: &mut Section<'_>, findings: &mut Findings) -> Leaderboard {
+pub(super) fn leaderboard(
+    top: &mut Section<'_>,
+    places: &mut Places,
+    findings: &mut Findings,
+) -> Leaderboard {
     let empty = Leaderboard {
         title: String::new(),
         key: String::new(),
@@ -31,7 +36,7 @@ pub(super) fn leaderboard(top: &mut Section<'_>, findings: &mut Findings) -> Lea
         let problem = "`index` on a leaderboard has no meaning and is ignored";
         findings.warn("leaderboard-index", &section.at("index"), problem, "remove it");
     }
-    let columns = columns(&mut section, findings);
+    let columns = columns(&mut section, places, findings);
     let board = Leaderboard {
         title: section.required_text("title", findings),
         key: key(&mut section, findings),
@@ -83,7 +88,7 @@ fn key(section: &mut Section<'_>, findings: &mut Findings) -> String {
     key
 }
 
-fn columns(board: &mut Section<'_>, findings: &mut Findings) -> Vec<Column> {
+fn columns(board: &mut Section<'_>, places: &mut Places, findings: &mut Findings) -> Vec<Column> {
     let items = board.list("columns", findings);
     if items.is_empty() && !findings.has_errors_at(&board.at("columns").key) {
         missing(&board.at("columns"), findings);
@@ -105,6 +110,7 @@ fn columns(board: &mut Section<'_>, findings: &mut Findings) -> Vec<Column> {
             }
         }
         let at = section.at("computation_indexes");
+        places.columns.insert(column.key.clone(), section.at("sorting"));
         section.finish(findings);
         read.push((column, at));
     }

@@ -1,5 +1,7 @@
 //! The top level of `competition.yaml`: texts, switches, pages, fact sheet and solutions.
 
+use std::collections::BTreeMap;
+
 use super::ImageTable;
 use super::files::{Files, Kind, clean_path, is_zip};
 use super::finding::{COMPETITION_YAML, Findings, Place, Severity};
@@ -46,6 +48,26 @@ pub(super) struct Reader<'a> {
     pub(super) files: &'a Files,
     pub(super) findings: Findings,
     pub(super) images: Option<ImageTable<'a>>,
+    /// Where each task and each column of the leaderboard stands: both are sorted after reading.
+    pub(super) places: Places,
+    /// Pages in HTML, for one note about all of them.
+    pub(super) html_pages: Vec<BundlePath>,
+}
+
+/// Where things stand that are looked at again after reading.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// Tasks by their index.
+    pub(super) tasks: BTreeMap<i64, Place>,
+    /// Columns by their key.
+    pub(super) columns: BTreeMap<String, Place>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader without findings yet.
+    pub(super) fn new(files: &'a Files, findings: Findings, images: Option<ImageTable<'a>>) -> Self {
+        Self { files, findings, images, places: Places::default(), html_pages: Vec::new() }
+    }
 }
 
 impl Reader<'_> {
@@ -71,7 +93,7 @@ impl Reader<'_> {
         let tasks = self.tasks(&mut top);
         let solutions = self.solutions(&mut top, &tasks);
         let phases = self.phases(&mut top, &tasks);
-        let leaderboard = super::board::leaderboard(&mut top, &mut self.findings);
+        let leaderboard = super::board::leaderboard(&mut top, &mut self.places, &mut self.findings);
         let findings = &mut self.findings;
         let mut definition = Definition {
             title,
@@ -218,12 +240,7 @@ impl Reader<'_> {
             Some(text) if text.trim().is_empty() => {
                 findings.error("page-empty", at, format!("`{path}` is empty"), "write something into it");
             }
-            Some(_) if is_html(path) => {
-                let problem =
-                    "HTML is cleaned before it is shown: scripts, styles, frames and forms go".to_owned();
-                let mend = "look at the page after the import, or write it in Markdown".to_owned();
-                findings.record(Severity::Note, "page-html", path, &Place::default(), problem, mend);
-            }
+            Some(_) if is_html(path) => self.html_pages.push(path.to_owned()),
             Some(_) => {}
         }
     }

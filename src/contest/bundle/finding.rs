@@ -128,17 +128,6 @@ impl Findings {
         self.record(Severity::Warning, code, COMPETITION_YAML, at, problem.into(), mend.into());
     }
 
-    /// Records a note in `competition.yaml`.
-    pub(super) fn note(
-        &mut self,
-        code: &str,
-        at: &Place,
-        problem: impl Into<String>,
-        mend: impl Into<String>,
-    ) {
-        self.record(Severity::Note, code, COMPETITION_YAML, at, problem.into(), mend.into());
-    }
-
     /// Records a finding about any file of the bundle.
     pub(super) fn record(
         &mut self,

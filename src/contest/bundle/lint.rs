@@ -69,8 +69,8 @@ impl Reader<'_> {
         for column in &definition.leaderboard.columns {
             self.check_direction(column);
         }
-        for (position, task) in definition.tasks.iter().enumerate() {
-            let at = Place { key: format!("tasks[{position}]"), line: None };
+        for task in &definition.tasks {
+            let at = self.places.tasks.get(&task.index).cloned().unwrap_or_default();
             self.check_scoring(task, definition, &at);
             if let Some(program) = &task.ingestion_program {
                 self.check_command(program, "ingestion_program", &at);
@@ -79,10 +79,24 @@ impl Reader<'_> {
             if task.input == InputVisibility::Hidden && task.twin.is_none() {
                 let problem = "the input is hidden and there is no twin: a participant whose program fails \
                                learns nothing about why";
-                let mend = "add `shuyu.tasks.N.twin` with public or made-up data of the same layout, or \
-                            declare the input public";
+                let mend = format!(
+                    "add `shuyu.tasks.{}.twin` with public or made-up data of the same layout, or declare the \
+                     input public",
+                    task.index
+                );
                 self.findings.warn("hidden-without-twin", &at, problem, mend);
             }
+        }
+        if !self.html_pages.is_empty() {
+            self.html_pages.sort();
+            self.html_pages.dedup();
+            let problem = format!(
+                "HTML is cleaned before it is shown (scripts, styles, frames and forms go): {}",
+                self.html_pages.join(", ")
+            );
+            let mend = "look at the pages after the import, or write them in Markdown".to_owned();
+            let at = Place { key: "pages".to_owned(), line: None };
+            self.findings.record(Severity::Note, "page-html", COMPETITION_YAML, &at, problem, mend);
         }
         for path in &self.files.strange {
             let problem = "a link or a special file, which is not part of the bundle".to_owned();
@@ -124,7 +138,7 @@ impl Reader<'_> {
             "rmse", "mae", "mse", "mape", "rmsle", "loss", "logloss", "error", "wer", "cer", "duration",
             "runtime", "time", "cost", "误差", "损失", "耗时",
         ]);
-        let at = Place { key: format!("leaderboards[0].columns[{}].sorting", column.key), line: None };
+        let at = self.places.columns.get(&column.key).cloned().unwrap_or_default();
         let (way, mend) = match column.sorting {
             Sorting::Asc if larger && !smaller => ("smaller", "write `sorting: desc`, if larger is better"),
             Sorting::Desc if smaller && !larger => ("larger", "write `sorting: asc`, if smaller is better"),
@@ -135,7 +149,7 @@ impl Reader<'_> {
     }
 
     fn check_scoring(&mut self, task: &Task, definition: &Definition, at: &Place) {
-        let key = |name: &str| Place { key: format!("{}.{name}", at.key), line: None };
+        let key = |name: &str| Place { key: format!("{}.{name}", at.key), line: at.line };
         match (&task.scoring_program, task.metrics.is_empty()) {
             (None, true) => {
                 let problem = format!("the task `{}` has neither a scoring program nor a metric", task.name);
@@ -194,7 +208,7 @@ impl Reader<'_> {
 
     /// A program that is run needs a metadata file with a command at its root.
     fn check_command(&mut self, program: &str, key: &str, at: &Place) {
-        let at = Place { key: format!("{}.{key}", at.key), line: None };
+        let at = Place { key: format!("{}.{key}", at.key), line: at.line };
         let Ok(contents) = self.files.contents(program) else { return };
         let Some(metadata) = self.files.text_within(program, &METADATA_NAMES) else {
             let deeper = contents.iter().find(|entry| {
@@ -245,7 +259,7 @@ impl Reader<'_> {
             places.push((ingestion, "ingestion_program", "the submitted programs can".to_owned()));
         }
         for phase in &definition.phases {
-            let everybody = format!("everybody can from the phase `{}` on", phase.name);
+            let everybody = format!("from the phase `{}` on, participants can", phase.name);
             places.extend(
                 phase.public_data.iter().map(|path| (path.as_str(), "public_data", everybody.clone())),
             );
@@ -254,7 +268,7 @@ impl Reader<'_> {
             );
         }
         if let Some(ids) = &task.ids {
-            places.push((ids, "ids", "everybody can".to_owned()));
+            places.push((ids, "ids", "participants can".to_owned()));
         }
         let Ok(answers) = self.files.contents(reference) else { return };
         let answers: HashMap<&str, &str> = answers
@@ -281,7 +295,7 @@ impl Reader<'_> {
                  answers",
                 entry.path
             );
-            let at = Place { key: format!("{}.reference_data", at.key), line: None };
+            let at = Place { key: format!("{}.reference_data", at.key), line: at.line };
             let mend = "take it out there, unless the answers are meant to be open".to_owned();
             self.findings.record(
                 Severity::Warning,

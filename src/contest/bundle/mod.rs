@@ -135,7 +135,7 @@ pub fn read_with_images(
     let Some(text) = competition_yaml(&files, limits, &mut findings)? else {
         return Ok((None, findings.into_report()));
     };
-    let mut reader = Reader { files: &files, findings, images };
+    let mut reader = Reader::new(&files, findings, images);
     let definition = node::parse(&text, &mut reader.findings).and_then(|node| reader.definition(&node));
     let findings = reader.findings;
     let bundle = definition.filter(|_| !findings.has_errors()).map(|definition| {

@@ -27,6 +27,7 @@ impl Reader<'_> {
             for key in EXPORTED_KEYS {
                 section.get(key);
             }
+            self.places.tasks.insert(task.index, section.place.clone());
             section.finish(&mut self.findings);
             tasks.push(task);
         }
