@@ -10,8 +10,7 @@ use crate::airlock::{Audience, Cleared};
 use crate::contest::definition::{Column, Computation, Leaderboard, Sorting};
 use crate::ids::{SubmissionId, TeamId};
 
-/// Scores by leaderboard column key.
-pub type Scores = BTreeMap<String, f64>;
+pub use super::Scores;
 
 /// One submission on the board.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 //! from here. This room calls `crypto` alone and knows no domain.
 
 mod database;
+pub mod events;
 mod migrations;
 pub mod objects;
 mod row;
