@@ -29,14 +29,7 @@ pub struct House {
 impl House {
     /// Puts a house together.
     pub fn new(db: Db, objects: Objects, clock: Clock) -> Self {
-        Self {
-            db,
-            objects,
-            clock,
-            entropy: Entropy,
-            queue_bell: Arc::default(),
-            event_bell: Arc::default(),
-        }
+        Self { db, objects, clock, entropy: Entropy, queue_bell: Arc::default(), event_bell: Arc::default() }
     }
 
     /// Wakes the workers and the live pages of this process, after a commit.

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
 use super::{Cleared, Organizer, Public, Team};
-use crate::ids::{
-    CompetitionId, HiddenSetId, PhaseId, ReplyId, RunId, SubmissionId, TaskId, TeamId, UserId,
-};
+use crate::ids::{CompetitionId, HiddenSetId, PhaseId, ReplyId, RunId, SubmissionId, TaskId, TeamId, UserId};
 use crate::scoring::leaderboard::{Entry, Scores};
 use crate::store::{Connection, Row, StoreError};
 

@@ -44,8 +44,7 @@ pub async fn reply_scores(
                 ReplyKind::Score => "score",
                 ReplyKind::Rescore => "rescore",
             };
-            let payload =
-                Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
+            let payload = Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
             db::insert(tx, entropy.id(clock), context, kind, &payload, verdict.bits, now).await?;
             Ok(Ok(()))
         }
@@ -72,8 +71,7 @@ pub async fn reply_twin(
 ) -> Result<Result<(), Refusal>, StoreError> {
     match rule::judge(columns, &scores.into_inner()) {
         Ok(verdict) => {
-            let payload =
-                Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
+            let payload = Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
             db::insert(tx, entropy.id(clock), context, "twin", &payload, 0.0, clock.now()).await?;
             Ok(Ok(()))
         }
@@ -284,10 +282,7 @@ pub async fn improvements(
 }
 
 /// Applies the submission rule to a team's candidates, which come in order of time.
-fn standing_rows(
-    board: &Leaderboard,
-    mut rows: Vec<(Candidate, Payload)>,
-) -> Vec<(Candidate, Payload)> {
+fn standing_rows(board: &Leaderboard, mut rows: Vec<(Candidate, Payload)>) -> Vec<(Candidate, Payload)> {
     let last = |rows: Vec<(Candidate, Payload)>| rows.into_iter().next_back().into_iter().collect();
     match board.submission_rule {
         SubmissionRule::ForceLatestMultiple => rows,
@@ -319,7 +314,9 @@ mod tests {
         let start = Timestamp::UNIX_EPOCH;
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let limit = Duration::from_secs(600);
-        for (ended, told) in [(0, 1_000), (1_000, 1_000), (1_001, 10_000), (10_001, 60_000), (60_001, 600_000)] {
+        for (ended, told) in
+            [(0, 1_000), (1_000, 1_000), (1_001, 10_000), (10_001, 60_000), (60_001, 600_000)]
+        {
             assert_eq!(release_time(start, at(ended), limit), at(told), "ended at {ended} ms");
         }
         assert_eq!(release_time(start, at(600_500), limit), at(600_500));

@@ -48,10 +48,14 @@ pub enum Refusal {
     #[error("the scorer wrote none of the leaderboard's columns ({0}); the organizer has to mend the scorer")]
     NoColumn(String),
     /// A value is NaN or infinite.
-    #[error("the scorer's value for column {0:?} is not a finite number; the organizer has to mend the scorer")]
+    #[error(
+        "the scorer's value for column {0:?} is not a finite number; the organizer has to mend the scorer"
+    )]
     NotFinite(String),
     /// A value lies outside the declared range.
-    #[error("the scorer's value for column {0:?} lies outside its declared range; the organizer has to mend the range or the scorer")]
+    #[error(
+        "the scorer's value for column {0:?} lies outside its declared range; the organizer has to mend the range or the scorer"
+    )]
     OutOfRange(String),
 }
 
@@ -154,7 +158,8 @@ mod tests {
         let mut rmse = column("rmse");
         rmse.range = Some([0.0, 300.0]);
         let verdict =
-            judge(&[rmse, hidden], &scores(&[("rmse", 12.345_678_9), ("secret", 1.0), ("labels", 7.0)])).unwrap();
+            judge(&[rmse, hidden], &scores(&[("rmse", 12.345_678_9), ("secret", 1.0), ("labels", 7.0)]))
+                .unwrap();
         assert_eq!(verdict.team, scores(&[("rmse", 12.345_679)]));
         assert_eq!(verdict.organizer, scores(&[("secret", 1.0)]));
         assert!((verdict.bits - 300_000_001_f64.log2()).abs() < 1e-12);
@@ -166,7 +171,10 @@ mod tests {
         rmse.range = Some([0.0, 1.0]);
         let refused = judge(&[rmse.clone()], &scores(&[("rmse", 77.25)])).unwrap_err().to_string();
         assert!(refused.contains("rmse") && !refused.contains("77"), "{refused}");
-        assert_eq!(judge(&[rmse.clone()], &scores(&[("rmse", f64::NAN)])), Err(Refusal::NotFinite("rmse".into())));
+        assert_eq!(
+            judge(&[rmse.clone()], &scores(&[("rmse", f64::NAN)])),
+            Err(Refusal::NotFinite("rmse".into()))
+        );
         assert_eq!(judge(&[rmse], &scores(&[])), Err(Refusal::Missing("rmse".into())));
     }
 

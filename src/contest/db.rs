@@ -48,15 +48,15 @@ fn task(row: &AnyRow) -> Result<Task, StoreError> {
 
 /// Every competition, the newest first.
 pub async fn competitions(conn: &mut Connection) -> Result<Vec<Competition>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM competitions ORDER BY created_at DESC, id DESC")
-        .fetch_all(conn)
-        .await?;
+    let rows =
+        sqlx::query("SELECT * FROM competitions ORDER BY created_at DESC, id DESC").fetch_all(conn).await?;
     rows.iter().map(competition).collect()
 }
 
 /// The competition of this slug.
 pub async fn by_slug(conn: &mut Connection, slug: &str) -> Result<Option<Competition>, StoreError> {
-    let row = sqlx::query("SELECT * FROM competitions WHERE slug = $1").bind(slug).fetch_optional(conn).await?;
+    let row =
+        sqlx::query("SELECT * FROM competitions WHERE slug = $1").bind(slug).fetch_optional(conn).await?;
     row.as_ref().map(competition).transpose()
 }
 

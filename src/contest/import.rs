@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use zip::write::SimpleFileOptions;
 
-use super::bundle::diff::{Change, diff};
 use super::bundle::Bundle;
+use super::bundle::diff::{Change, diff};
 use super::db;
 use super::definition::{BundlePath, Definition};
 use super::model::{Competition, FileKind, Phase, StoredFile, Task};
@@ -166,8 +166,12 @@ fn wanted_files(d: &Definition) -> Vec<Wanted> {
         plain.extend(phase.starting_kit.as_deref());
         plain.extend(phase.public_data.as_deref());
     }
-    let published: BTreeSet<&str> =
-        d.phases.iter().flat_map(|p| [p.public_data.as_deref(), p.starting_kit.as_deref()]).flatten().collect();
+    let published: BTreeSet<&str> = d
+        .phases
+        .iter()
+        .flat_map(|p| [p.public_data.as_deref(), p.starting_kit.as_deref()])
+        .flatten()
+        .collect();
     let all: BTreeSet<&str> = plain.union(&hidden).copied().collect();
     all.into_iter()
         .map(|path| Wanted {

@@ -1,8 +1,5 @@
 //! The rows of this room: a competition, its phases and tasks, teams and participants.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 
 use super::definition::{self, Definition};
@@ -186,13 +183,13 @@ macro_rules! word {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
 
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, String> {

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -128,6 +128,9 @@ pub struct OutputSpec {
     pub bytes: u64,
     /// Files and directories that fit.
     pub inodes: u64,
+    /// A directory of ours whose files lie in the output before the program starts, as the
+    /// program's own: a result submission's predictions, which ingestion may then add to.
+    pub seed: Option<PathBuf>,
 }
 
 /// A run's output directory after its container has stopped. Nothing in it can be trusted: it is
@@ -141,7 +144,12 @@ impl OutputDir {
         tracker: TaskTracker,
     ) -> Result<Self, SandboxError> {
         let options = format!("mode=0700,uid={SANDBOX_UID},gid={SANDBOX_UID}");
-        Tmpfs::mount(path, (spec.bytes, spec.inodes), &options, MountFlags::empty(), tracker).map(Self)
+        let output =
+            Tmpfs::mount(path, (spec.bytes, spec.inodes), &options, MountFlags::empty(), tracker).map(Self)?;
+        if let Some(seed) = &spec.seed {
+            sow(seed, output.path()).map_err(|error| SandboxError::host("fill", output.path(), error))?;
+        }
+        Ok(output)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -175,6 +183,24 @@ impl OutputDir {
     pub async fn release(self) -> Result<(), SandboxError> {
         self.0.release().await
     }
+}
+
+/// Copies regular files of ours into a fresh output directory and gives them to the sandbox's user.
+fn sow(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            fs::create_dir(&target)?;
+            sow(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), &target)?;
+        } else {
+            continue;
+        }
+        chown(&target, Some(SANDBOX_UID), Some(SANDBOX_UID))?;
+    }
+    Ok(())
 }
 
 /// A tmpfs on which hidden inputs lie in plain while a run needs them: only root on this machine

@@ -16,7 +16,7 @@ use crate::contest::model::{Competition, Phase, PhaseTime, Team};
 use crate::contest::{db as contest_db, terms_digest};
 use crate::house::House;
 use crate::ids::{PhaseId, SubmissionId, TeamId, UserId};
-use crate::store::{Connection, ObjectError, ObjectKey, Stored, StoreError, Tx};
+use crate::store::{Connection, ObjectError, ObjectKey, StoreError, Stored, Tx};
 
 /// File name endings that are taken.
 pub const ENDINGS: [&str; 4] = ["zip", "csv", "parquet", "py"];

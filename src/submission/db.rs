@@ -134,14 +134,15 @@ pub async fn filtered(
     let phase = filter.phase.map(|id| id.to_string()).unwrap_or_default();
     let team = filter.team.map(|id| id.to_string()).unwrap_or_default();
     let state = filter.state.map(State::as_str).unwrap_or_default();
-    let total = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) AS n FROM submissions WHERE {condition}")))
-        .bind(competition.to_string())
-        .bind(&phase)
-        .bind(&team)
-        .bind(state)
-        .fetch_one(&mut *conn)
-        .await?
-        .int("n")?;
+    let total =
+        sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) AS n FROM submissions WHERE {condition}")))
+            .bind(competition.to_string())
+            .bind(&phase)
+            .bind(&team)
+            .bind(state)
+            .fetch_one(&mut *conn)
+            .await?
+            .int("n")?;
     let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT * FROM submissions WHERE {condition} ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
     )))
@@ -279,11 +280,13 @@ pub async fn request_cancel(
     id: SubmissionId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE submissions SET cancel_requested_at = COALESCE(cancel_requested_at, $2) WHERE id = $1")
-        .bind(id.to_string())
-        .bind(now.as_millisecond())
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "UPDATE submissions SET cancel_requested_at = COALESCE(cancel_requested_at, $2) WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(now.as_millisecond())
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -61,9 +61,7 @@ async fn finals(
 ) -> Result<Vec<Submission>, StoreError> {
     let most = usize::try_from(competition.definition.finals_choose.unwrap_or(1)).unwrap_or(1);
     let mut scored: Vec<Submission> = db::of_team(conn, before.id, team).await?;
-    scored.retain(|s| {
-        s.disclosed_state == State::Finished && s.disqualified_at.is_none() && !s.trial
-    });
+    scored.retain(|s| s.disclosed_state == State::Finished && s.disqualified_at.is_none() && !s.trial);
     let nominated: Vec<Submission> = scored.iter().filter(|s| s.nominated_at.is_some()).cloned().collect();
     if !nominated.is_empty() {
         return Ok(nominated.into_iter().take(most).collect());

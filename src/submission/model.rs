@@ -34,10 +34,7 @@ word! {
 impl State {
     /// Whether nothing more will happen.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::Finished | Self::Rejected | Self::Failed | Self::Cancelled | Self::Received
-        )
+        matches!(self, Self::Finished | Self::Rejected | Self::Failed | Self::Cancelled | Self::Received)
     }
 
     /// The transitions there are: the one place that says so.

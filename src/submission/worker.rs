@@ -172,7 +172,11 @@ impl Worker {
 
     fn set_busy(&self, key: (RunId, i64), busy: bool) {
         let mut set = self.busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if busy { set.insert(key) } else { set.remove(&key) };
+        if busy {
+            set.insert(key)
+        } else {
+            set.remove(&key)
+        };
     }
 
     async fn say_alive(&self, stopped: bool) -> Result<(), StoreError> {

@@ -266,12 +266,14 @@ pub async fn leave(
     user: UserId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE memberships SET left_at = $3 WHERE team_id = $1 AND user_id = $2 AND left_at IS NULL")
-        .bind(team.to_string())
-        .bind(user.to_string())
-        .bind(now.as_millisecond())
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "UPDATE memberships SET left_at = $3 WHERE team_id = $1 AND user_id = $2 AND left_at IS NULL",
+    )
+    .bind(team.to_string())
+    .bind(user.to_string())
+    .bind(now.as_millisecond())
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -183,13 +183,8 @@ async fn found(
     name: String,
 ) -> Result<Team, EntryError> {
     let now = clock.now();
-    let team = Team {
-        id: entropy.id(clock),
-        competition: competition.id,
-        name,
-        created_at: now,
-        created_by: user,
-    };
+    let team =
+        Team { id: entropy.id(clock), competition: competition.id, name, created_at: now, created_by: user };
     db::insert_team(tx, &team).await?;
     db::join(tx, &team, user, now).await?;
     let entry = Entry::new(now, Actor::User(user), "team.created", ("team", team.id))
@@ -279,8 +274,7 @@ pub async fn invited_to(
     secret: &str,
 ) -> Result<(Team, Vec<Membership>), EntryError> {
     let digest = Sm3Digest::of(secret.as_bytes()).to_string();
-    let team =
-        db::team_by_invitation(tx, competition.id, &digest).await?.ok_or(EntryError::BadInvitation)?;
+    let team = db::team_by_invitation(tx, competition.id, &digest).await?.ok_or(EntryError::BadInvitation)?;
     let members = db::members(tx, team.id).await?;
     Ok((team, members))
 }
@@ -311,8 +305,8 @@ pub async fn join(
         leave(tx, clock, competition, user).await?;
     }
     db::join(tx, &team, user, now).await?;
-    let entry = Entry::new(now, Actor::User(user), "team.joined", ("team", team.id))
-        .competition(competition.id);
+    let entry =
+        Entry::new(now, Actor::User(user), "team.joined", ("team", team.id)).competition(competition.id);
     audit::record(tx, entry).await?;
     Ok(team)
 }

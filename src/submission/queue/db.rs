@@ -153,14 +153,13 @@ pub async fn renew(
     fence: i64,
     until: Timestamp,
 ) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        "UPDATE runs SET lease_until = $3 WHERE id = $1 AND fence = $2 AND state = 'running'",
-    )
-    .bind(id.to_string())
-    .bind(fence)
-    .bind(until.as_millisecond())
-    .execute(conn)
-    .await?;
+    let done =
+        sqlx::query("UPDATE runs SET lease_until = $3 WHERE id = $1 AND fence = $2 AND state = 'running'")
+            .bind(id.to_string())
+            .bind(fence)
+            .bind(until.as_millisecond())
+            .execute(conn)
+            .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -175,19 +174,13 @@ pub async fn is_held(conn: &mut Connection, id: RunId, fence: i64) -> Result<boo
 }
 
 /// Notes a run's step; false when the lease was lost.
-pub async fn set_step(
-    conn: &mut Connection,
-    id: RunId,
-    fence: i64,
-    step: Step,
-) -> Result<bool, StoreError> {
-    let done =
-        sqlx::query("UPDATE runs SET step = $3 WHERE id = $1 AND fence = $2 AND state = 'running'")
-            .bind(id.to_string())
-            .bind(fence)
-            .bind(step.as_str())
-            .execute(conn)
-            .await?;
+pub async fn set_step(conn: &mut Connection, id: RunId, fence: i64, step: Step) -> Result<bool, StoreError> {
+    let done = sqlx::query("UPDATE runs SET step = $3 WHERE id = $1 AND fence = $2 AND state = 'running'")
+        .bind(id.to_string())
+        .bind(fence)
+        .bind(step.as_str())
+        .execute(conn)
+        .await?;
     Ok(done.rows_affected() == 1)
 }
 

@@ -82,12 +82,7 @@ pub struct NewRun {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn enqueue(
-    tx: &mut Tx,
-    clock: &Clock,
-    entropy: Entropy,
-    new: NewRun,
-) -> Result<RunId, StoreError> {
+pub async fn enqueue(tx: &mut Tx, clock: &Clock, entropy: Entropy, new: NewRun) -> Result<RunId, StoreError> {
     let run = Run {
         id: entropy.id(clock),
         submission: new.submission,

@@ -92,9 +92,7 @@ async fn told(
             })
         }
         Outcome::Rejected(reason) => Ok((RunState::Rejected, reason)),
-        Outcome::Cancelled => {
-            Ok((RunState::Cancelled, Reason::new("cancelled", "stopped before it ended")))
-        }
+        Outcome::Cancelled => Ok((RunState::Cancelled, Reason::new("cancelled", "stopped before it ended"))),
         Outcome::Failed(_) if closed => {
             let text = "the run failed; what happened on hidden input is not told. The log of the same \
                         program on the public twin, where the task has one, helps to find out";
@@ -217,11 +215,7 @@ async fn settle_rescore(tx: &mut Tx, house: &House, job: &Job) -> Result<(), Sto
 }
 
 /// Ends a run for good because of our own failure: the submission fails without using quota.
-pub(crate) async fn give_up(
-    house: &House,
-    lease: &queue::Lease,
-    fault: &str,
-) -> Result<(), RunError> {
+pub(crate) async fn give_up(house: &House, lease: &queue::Lease, fault: &str) -> Result<(), RunError> {
     let mut tx = house.db.begin().await?;
     let now = house.clock.now();
     let ending = queue::Ending { fault: Some(fault.to_owned()), ..queue::Ending::default() };
@@ -260,8 +254,7 @@ pub(crate) async fn disclose(house: &House, submission: &Submission) -> Result<(
     if submission.state == State::Finished && !submission.trial {
         if let Some(competition) = contest_db::by_id(&mut tx, submission.competition).await? {
             let board = &competition.definition.leaderboard;
-            let version =
-                lane1::update_standing(&mut tx, board, submission.phase, submission.team).await?;
+            let version = lane1::update_standing(&mut tx, board, submission.phase, submission.team).await?;
             announce_board(&mut tx, house, submission.phase, version).await?;
         }
     }

@@ -75,7 +75,9 @@ impl Job {
 
     pub fn file(&self, path: &str) -> Result<&StoredFile, RunError> {
         self.files.iter().find(|f| f.path == path).ok_or_else(|| {
-            RunError::Ours(format!("the competition's file {path} is not in the store; import the bundle again"))
+            RunError::Ours(format!(
+                "the competition's file {path} is not in the store; import the bundle again"
+            ))
         })
     }
 }
@@ -83,10 +85,7 @@ impl Job {
 /// How the scoring went, before the airlock has seen it.
 pub(super) enum Outcome {
     /// Exact scores.
-    Scored {
-        scores: Hidden<Scores>,
-        columns: Vec<crate::airlock::rule::ColumnRule>,
-    },
+    Scored { scores: Hidden<Scores>, columns: Vec<crate::airlock::rule::ColumnRule> },
     /// Refused for public facts.
     Rejected(Reason),
     /// The program or the scorer failed.

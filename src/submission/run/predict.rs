@@ -33,16 +33,15 @@ pub(super) async fn predict(
 ) -> Result<Option<Outcome>, RunError> {
     let results = desk.directory("res")?;
     let is_result = laid.kind() == Kind::Result;
-    if is_result {
-        // first of all, so that the predictions survive a failing ingestion
+    if is_result && !prepare::has_ingestion(job) {
         copy_tree(&laid.files.root, &results)?;
-        if !prepare::has_ingestion(job) {
-            return Ok(None);
-        }
+        return Ok(None);
     }
+    // a result lies in the output first of all, so that it survives a failing ingestion
+    let seed = is_result.then_some(laid.files.root.as_path());
     let closed = job.is_closed(laid.kind());
     note_step(carrier, job, closed, Step::Predicting).await?;
-    let spec = match spec(carrier, job, desk, laid, is_result.then_some(results.as_path())).await? {
+    let spec = match spec(carrier, job, desk, laid, seed).await? {
         Ok(spec) => spec,
         Err(reason) => return Ok(Some(Outcome::Failed(reason))),
     };
@@ -93,7 +92,10 @@ fn ended_badly(job: &Job, end: End) -> Reason {
     match end {
         End::TimedOut => Reason::new(
             "time-limit",
-            format!("the program ran longer than {} s, this phase's limit; make it faster", job.limit().as_secs()),
+            format!(
+                "the program ran longer than {} s, this phase's limit; make it faster",
+                job.limit().as_secs()
+            ),
         ),
         End::OutOfMemory => Reason::new(
             "out-of-memory",
@@ -114,11 +116,15 @@ async fn spec(
 ) -> Result<Result<RunSpec, Reason>, RunError> {
     let input = prepare::input(carrier, job, desk).await?;
     let mut binds = Vec::new();
-    let command = if let Some(path) = job.task.definition.ingestion_program.as_deref().filter(|_| prepare::has_ingestion(job)) {
+    let command = if let Some(path) =
+        job.task.definition.ingestion_program.as_deref().filter(|_| prepare::has_ingestion(job))
+    {
         let program = prepare::program(carrier, job, desk, path, "ingestion").await?;
         let root = program_root(&program);
         let Some(written) = written_command(&root) else {
-            let text = format!("the ingestion program {path} has no metadata file with a command; the organizer has to mend the bundle");
+            let text = format!(
+                "the ingestion program {path} has no metadata file with a command; the organizer has to mend the bundle"
+            );
             return Ok(Err(Reason::new("ingestion-command", text)));
         };
         binds.push(bind(root, "/app/program"));
@@ -145,7 +151,8 @@ pub(super) fn program_root(directory: &Path) -> PathBuf {
     if METADATA_NAMES.iter().any(|name| directory.join(name).is_file()) {
         return directory.to_owned();
     }
-    crate::submission::unpack::detect::only_folder(directory).unwrap_or_else(|| directory.to_owned())
+    let folder = crate::submission::unpack::detect::only_folder(directory).ok().flatten();
+    folder.unwrap_or_else(|| directory.to_owned())
 }
 
 /// The command that a program's metadata file holds.

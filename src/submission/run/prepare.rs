@@ -162,12 +162,7 @@ fn is_hidden(file: &StoredFile) -> Result<bool, RunError> {
 }
 
 /// Unpacks a file of the bundle on the desk.
-async fn on_desk(
-    carrier: &Carrier,
-    file: &StoredFile,
-    desk: &Desk,
-    name: &str,
-) -> Result<PathBuf, RunError> {
+async fn on_desk(carrier: &Carrier, file: &StoredFile, desk: &Desk, name: &str) -> Result<PathBuf, RunError> {
     let target = desk.directory(name)?;
     let archive = desk.directory("packed")?.join(name);
     fetch(carrier, file, &archive, &target).await?;
@@ -201,12 +196,7 @@ async fn cached(carrier: &Carrier, file: &StoredFile) -> Result<PathBuf, RunErro
 
 /// Brings an object to `target`: a zip is unpacked within bounds, any other file lies there under
 /// its own name.
-async fn fetch(
-    carrier: &Carrier,
-    file: &StoredFile,
-    archive: &Path,
-    target: &Path,
-) -> Result<(), RunError> {
+async fn fetch(carrier: &Carrier, file: &StoredFile, archive: &Path, target: &Path) -> Result<(), RunError> {
     let key: ObjectKey = file.object_key.parse()?;
     carrier.house.objects.get_to_file(&key, archive).await?;
     let (packed, target) = (archive.to_owned(), target.to_owned());
@@ -215,7 +205,12 @@ async fn fetch(
     let path = file.path.clone();
     let unpacked = tokio::task::spawn_blocking(move || {
         if is_zip {
-            let limits = UnpackLimits { entries: 1 << 20, total_bytes: 64 << 30, file_bytes: 64 << 30, ..UnpackLimits::default() };
+            let limits = UnpackLimits {
+                entries: 1 << 20,
+                total_bytes: 64 << 30,
+                file_bytes: 64 << 30,
+                ..UnpackLimits::default()
+            };
             let opened = File::open(&packed).map_err(|e| e.to_string())?;
             unpack_zip(opened, &target, &limits).map_err(|e| e.to_string())?;
             fs::remove_file(&packed).map_err(|e| e.to_string())

@@ -163,7 +163,7 @@ async fn public_faults(
         process: ProcessLimits::default(),
     };
     match native::check(&carrier.scorer, &request).await {
-        Ok(report) if report.is_empty() => Ok(None),
+        Ok(report) if report.total == 0 => Ok(None),
         Ok(report) => Ok(Some(Reason {
             code: "faulty-file".to_owned(),
             text: report.to_string(),
@@ -233,7 +233,10 @@ async fn scoring_program(
     let argv = match command::split(&command::substitute(&written, StepKind::Scoring, false)) {
         Ok(argv) => argv,
         Err(error) => {
-            return Ok(Outcome::Failed(Reason::new("scorer-command", format!("scoring program: {error}; {mend}"))));
+            return Ok(Outcome::Failed(Reason::new(
+                "scorer-command",
+                format!("scoring program: {error}; {mend}"),
+            )));
         }
     };
     let mut binds = vec![
@@ -256,14 +259,17 @@ async fn scoring_program(
         End::Cancelled => return Ok(Outcome::Cancelled),
         End::Exited(0) => {}
         _ => {
-            let reason = Reason::new("scorer-failed", "the scoring program failed; the organizer can read its log");
+            let reason =
+                Reason::new("scorer-failed", "the scoring program failed; the organizer can read its log");
             return Ok(Outcome::Failed(with_ending(reason, ending)));
         }
     }
     match collected {
         Ok(_) => {}
         Err(SandboxError::Output(_)) => {
-            let text = format!("the scoring program left files that are refused (links, devices, too many or too large); {mend}");
+            let text = format!(
+                "the scoring program left files that are refused (links, devices, too many or too large); {mend}"
+            );
             return Ok(Outcome::Failed(Reason::new("scorer-output", text)));
         }
         Err(error) => return Err(error.into()),
