@@ -224,7 +224,7 @@ async fn store_file(
 
 /// Packs a folder into a zip that is the same for the same files: sorted names, no times, stored
 /// without compression (it is unpacked for every run).
-fn pack(folder: &Path, target: &Path) -> io::Result<()> {
+pub fn pack(folder: &Path, target: &Path) -> io::Result<()> {
     let mut archive = zip::ZipWriter::new(File::create_new(target)?);
     let options = SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Stored)

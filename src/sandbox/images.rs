@@ -51,11 +51,7 @@ impl TryFrom<Given> for ImageTable {
     fn try_from(given: Given) -> Result<Self, Self::Error> {
         match given {
             Given::Text(text) => text.parse(),
-            Given::Table(table) => {
-                let mut all = Self::default();
-                all.0.extend(table);
-                Ok(all)
-            }
+            Given::Table(table) => Ok(Self::with(table)),
         }
     }
 }
@@ -78,8 +74,15 @@ impl FromStr for ImageTable {
 }
 
 impl ImageTable {
+    /// The defaults and what the configuration adds to them.
+    pub fn with(table: BTreeMap<String, String>) -> Self {
+        let mut all = Self::default();
+        all.0.extend(table);
+        all
+    }
+
     /// The local image for a bundle's `docker_image`. `NAME`, `NAME:latest` and
-    /// `docker.io/NAME` mean the same; any other tag is a name of its own. A local image
+    /// `docker.io/NAME` mean the same; `NAME:TAG` that is not in the table means `NAME`. A local image
     /// `shuyu/…` stands for itself, tag and all.
     ///
     /// # Errors
@@ -91,6 +94,7 @@ impl ImageTable {
         self.0
             .get(plain)
             .or_else(|| self.0.get(name))
+            .or_else(|| self.0.get(plain.split(':').next().unwrap_or(plain)))
             .map(String::as_str)
             .or_else(|| self.0.values().map(String::as_str).find(|image| *image == name))
             .ok_or_else(|| SandboxError::ImageUnmapped { image: name.to_owned() })
