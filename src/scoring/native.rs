@@ -19,7 +19,7 @@ use super::metric::{MetricError, MetricSpec};
 use super::predictions::{FaultReport, IdList, Limits};
 use crate::airlock::Hidden;
 
-pub use super::native_child::child_main;
+pub use super::native_child::{check_reference, child_main};
 
 /// The hidden subcommand under which the binary calls [`child_main`] before anything else.
 pub const CHILD_SUBCOMMAND: &str = "native-scoring-child";
