@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand.
 
+pub mod backup;
+
 use std::process::ExitCode;
 
 /// Reads the command line and runs the subcommand it names.
