@@ -210,7 +210,9 @@ async fn an_upload_dropped_midway_is_taken_back() {
         let key = plain("dropped");
         let upload = tokio::spawn({
             let (objects, key) = (objects.clone(), key.clone());
-            async move { objects.put_stream(&key, Upload { left: LARGE, hangs: true }, u64::MAX).await }
+            // Enough that a first part is on its way while the rest is awaited.
+            let content = Upload { left: LARGE + (4 << 20), hangs: true };
+            async move { objects.put_stream(&key, content, u64::MAX).await }
         });
         while bench.files().is_empty() {
             tokio::task::yield_now().await;
