@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 pub mod backup;
+pub mod competition_check;
 
 use std::process::ExitCode;
 

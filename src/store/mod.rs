@@ -6,6 +6,7 @@
 
 pub mod backup;
 mod database;
+pub mod events;
 mod migrations;
 pub mod objects;
 mod row;

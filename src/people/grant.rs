@@ -1,0 +1,104 @@
+//! Giving and taking roles, and recognising who holds them.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::record::{By, Deed};
+use super::{Actor, Grant, People, PeopleError, Role, Scope, db};
+use crate::ids::{CompetitionId, UserId};
+use crate::store::Connection;
+
+/// Somebody who holds a role.
+#[derive(Clone, Debug, Serialize)]
+pub struct Holder {
+    /// Who.
+    pub user: UserId,
+    /// The name they log in with.
+    pub login: String,
+    /// The name shown to others.
+    pub name: String,
+    /// The role.
+    pub role: Role,
+}
+
+/// Refuses whoever may not give this role: administrators give any; who manages a competition names
+/// its organizers and judges.
+fn may_give(by: By<'_>, grant: Grant) -> Result<(), PeopleError> {
+    if let (By::Actor(actor), Some(competition)) = (by, grant.competition)
+        && matches!(grant.role, Role::Organizer | Role::Judge)
+        && actor.may_manage(competition)
+    {
+        return Ok(());
+    }
+    by.administering("give this role")
+}
+
+impl People {
+    /// Gives a role. Giving one that is held already changes nothing.
+    ///
+    /// # Errors
+    /// [`PeopleError::Forbidden`] when it is not theirs to give.
+    pub async fn give(&self, by: By<'_>, user: UserId, grant: Grant) -> Result<(), PeopleError> {
+        may_give(by, grant)?;
+        let mut tx = self.db.begin().await?;
+        db::user(&mut tx, user).await?.ok_or(PeopleError::Unknown("user"))?;
+        if db::insert_grant(&mut tx, user, grant, (self.clock.now(), &by.name())).await? {
+            self.audited(&mut tx, granted(by, "role.give", user, grant)).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Takes a role back. Taking one that is not held changes nothing.
+    ///
+    /// # Errors
+    /// [`PeopleError::Forbidden`] when it is not theirs to take, [`PeopleError::LastAdministrator`].
+    pub async fn take(&self, by: By<'_>, user: UserId, grant: Grant) -> Result<(), PeopleError> {
+        may_give(by, grant)?;
+        let mut tx = self.db.begin().await?;
+        if grant == (Grant { role: Role::Administrator, competition: None }) {
+            self.refuse_without_administrator(&mut tx, user).await?;
+        }
+        if db::delete_grant(&mut tx, user, grant).await? {
+            self.audited(&mut tx, granted(by, "role.take", user, grant)).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// The people with a role in a competition, or (`None`) in the whole installation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn holders(&self, competition: Option<CompetitionId>) -> Result<Vec<Holder>, PeopleError> {
+        let rows = db::holders(&mut *self.db.read().await?, competition).await?;
+        Ok(rows.into_iter().map(|(user, login, name, role)| Holder { user, login, name, role }).collect())
+    }
+
+    /// The user as somebody recognised, unless disabled or gone.
+    pub(super) async fn actor(
+        &self,
+        connection: &mut Connection,
+        user: UserId,
+        scope: Scope,
+    ) -> Result<Option<Actor>, PeopleError> {
+        let Some(stored) = db::user(connection, user).await? else { return Ok(None) };
+        if stored.disabled_at.is_some() {
+            return Ok(None);
+        }
+        let grants = db::grants(connection, user).await?;
+        Ok(Some(Actor {
+            user,
+            login: stored.login,
+            name: stored.name,
+            organisation: stored.organisation,
+            locale: stored.locale,
+            grants,
+            scope,
+        }))
+    }
+}
+
+fn granted(by: By<'_>, action: &'static str, user: UserId, grant: Grant) -> Deed {
+    Deed::by(by, action, "user", user)
+        .competition(grant.competition)
+        .detail(json!({ "role": grant.role }))
+}
