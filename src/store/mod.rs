@@ -1,9 +1,10 @@
 //! The database (sqlx) and the objects (object_store).
 //!
 //! Central types: [`Db`] hands out connections and transactions on SQLite or PostgreSQL; [`Row`]
-//! reads columns into our types; [`objects::Objects`] keeps files. Rooms keep their SQL in their own `db.rs` and borrow a connection
-//! from here. This room calls `crypto` alone and knows no domain.
+//! reads columns into our types; [`Objects`] keeps files; [`backup`] copies both. Rooms keep their SQL in their
+//! own `db.rs` and borrow a connection from here. This room calls `crypto` alone and knows no domain.
 
+pub mod backup;
 mod database;
 pub mod events;
 mod migrations;

@@ -48,7 +48,7 @@ impl Objects {
     pub async fn put_stream(
         &self,
         key: &ObjectKey,
-        content: impl AsyncRead + Send + Unpin,
+        content: impl AsyncRead + Unpin,
         cap: u64,
     ) -> Result<Stored, ObjectError> {
         self.put(key, content, cap, Treat::ByClass).await
@@ -80,7 +80,7 @@ impl Objects {
     pub(crate) async fn put_as_stored(
         &self,
         key: &ObjectKey,
-        content: impl AsyncRead + Send + Unpin,
+        content: impl AsyncRead + Unpin,
     ) -> Result<Stored, ObjectError> {
         self.put(key, content, u64::MAX, Treat::AsStored).await
     }
@@ -88,7 +88,7 @@ impl Objects {
     async fn put(
         &self,
         key: &ObjectKey,
-        mut content: impl AsyncRead + Send + Unpin,
+        mut content: impl AsyncRead + Unpin,
         cap: u64,
         treat: Treat,
     ) -> Result<Stored, ObjectError> {
