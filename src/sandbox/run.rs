@@ -266,8 +266,11 @@ impl Watch {
                 () = sleep_until(silent.unwrap_or(self.deadline)), if silent.is_some() => End::Silent,
                 () = self.output.read(), if self.output.open => continue,
             };
-            container.kill().await?;
-            return match timeout(KILL_GRACE, exit).await {
+            let stop = async {
+                container.kill().await?;
+                exit.await
+            };
+            return match timeout(KILL_GRACE, self.output.read_while(stop)).await {
                 Ok(code) => Ok((code?, self.started.elapsed(), Some(cut))),
                 Err(_) => Err(lost("kill a container", "it does not die".to_owned())),
             };
@@ -305,6 +308,19 @@ impl Output {
             let _ = sink.try_send(LogChunk { stderr, bytes: bytes.clone() });
         }
         self.log.push(&bytes);
+    }
+
+    /// Reads as fast as it comes until `action` is done. While a container dies its output must
+    /// flow: the engine holds the container's lock as long as it has some to deliver.
+    async fn read_while<T>(&mut self, action: impl Future<Output = T>) -> T {
+        let mut action = pin!(action);
+        loop {
+            self.read_at = self.last;
+            tokio::select! {
+                done = &mut action => return done,
+                () = self.read(), if self.open => {}
+            }
+        }
     }
 
     /// Reads what the engine still has after the exit.
