@@ -5,6 +5,7 @@
 //! from here. This room calls nobody and knows no domain.
 
 mod database;
+pub mod events;
 mod migrations;
 mod row;
 
