@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::assembly;
+use super::{Common, assembly};
 use crate::airlock::lane1;
 use crate::clock::{Clock, Entropy};
 use crate::config::Settings;
@@ -45,7 +45,17 @@ pub struct DryRunArgs {
 }
 
 /// Runs the pipeline and prints what came out. Exit code 0 only when the submission finished.
-pub async fn run(args: &DryRunArgs, settings: Settings) -> ExitCode {
+///
+/// # Errors
+/// When the settings cannot be read; everything else is told in the document and the exit code.
+pub(crate) fn run(common: &Common, args: DryRunArgs) -> Result<ExitCode> {
+    let mut settings = common.settings(&[])?;
+    settings.log.filter = "warn".to_owned();
+    super::log(&settings.log)?;
+    super::block_on(async { Ok(tried(&args, settings).await) })
+}
+
+async fn tried(args: &DryRunArgs, settings: Settings) -> ExitCode {
     match pipeline(args, settings).await {
         Ok(outcome) => {
             let finished = outcome.get("status").and_then(Value::as_str) == Some("finished");

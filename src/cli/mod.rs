@@ -1,68 +1,129 @@
-//! The command line: one file a subcommand.
+//! The command line: one file a subcommand, each with its `Args` and a `run`. Errors are `anyhow`
+//! here and are printed with their causes; the exit code is 0 for success, 1 for failure, 2 for a
+//! command that was not understood.
 
 pub mod assembly;
+pub mod backup;
+pub mod competition;
 pub mod competition_check;
 pub mod dry_run;
+mod serve;
+mod user;
+mod worker;
 
-use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Settings;
+use crate::clock::{Clock, Entropy};
+use crate::config::{Log, LogFormat, Settings};
+use crate::store::Db;
 
-/// 数域 Shuyu: competitions and courses on data that may not leave its domain.
-#[derive(Parser, Debug)]
-#[command(name = "shuyu", version)]
+/// 数域 Shuyu: competitions and courses on public data that may not leave its domain.
+#[derive(Debug, Parser)]
+#[command(name = "shuyu", version, about, long_about = None, propagate_version = true)]
 struct Cli {
-    /// A TOML file with settings
-    #[arg(long, global = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand, Debug)]
+/// What every subcommand of the service takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Common {
+    /// A TOML file with settings (docs/configuration.md)
+    #[arg(long, global = true, value_name = "FILE", env = "SHUYU_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where the embedded database, local objects and the key file are kept
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
 enum Command {
-    /// Competition bundles
+    /// Serve the pages and the API, and take runs from the queue
+    Serve(serve::Args),
+    /// Take runs from the queue, without pages; needs a database and a store shared with `serve`
+    Worker,
+    /// Add users, make reset links, list users
     #[command(subcommand)]
-    Competition(Competition),
+    User(user::Command),
+    /// Check, import and publish competitions
+    #[command(subcommand)]
+    Competition(competition::Command),
     /// Run the whole pipeline on one submission, without a server
     DryRun(dry_run::DryRunArgs),
 }
 
-#[derive(Subcommand, Debug)]
-enum Competition {
-    /// Say everything that is wrong with a bundle
-    Check(competition_check::CompetitionCheckArgs),
-}
-
 /// Reads the command line and runs the subcommand it names.
 pub fn main() -> ExitCode {
-    // the scoring child starts in milliseconds because it does nothing else
-    if std::env::args_os().nth(1).is_some_and(|a| a == crate::scoring::native::CHILD_SUBCOMMAND) {
-        return crate::scoring::native::child_main();
+    let mut arguments = std::env::args().skip(1);
+    // before anything else: the scoring child limits itself and starts no runtime
+    match arguments.next().as_deref() {
+        Some(crate::scoring::native::CHILD_SUBCOMMAND) => return crate::scoring::native::child_main(),
+        Some("bench-metrics") => return crate::scoring::bench::main(arguments),
+        _ => {}
     }
     let cli = Cli::parse();
-    let settings = match Settings::load(cli.config.as_deref(), &BTreeMap::new()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("shuyu: {error}");
-            return ExitCode::from(2);
-        }
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(&cli.common, args).map(|()| ExitCode::SUCCESS),
+        Command::Worker => worker::run(&cli.common).map(|()| ExitCode::SUCCESS),
+        Command::User(command) => user::run(&cli.common, command).map(|()| ExitCode::SUCCESS),
+        Command::Competition(command) => competition::run(&cli.common, command),
+        Command::DryRun(args) => dry_run::run(&cli.common, args),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    match done {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("shuyu: {error}");
-            return ExitCode::from(2);
+            eprintln!("shuyu: {error:#}");
+            ExitCode::FAILURE
         }
+    }
+}
+
+impl Common {
+    /// The settings, with these flags and those of the subcommand, by their names in the TOML file.
+    pub(crate) fn settings(&self, flags: &[(&'static str, Option<String>)]) -> anyhow::Result<Settings> {
+        let data_dir = self.data_dir.as_ref().map(|path| path.display().to_string());
+        let mut all: std::collections::BTreeMap<_, _> =
+            flags.iter().filter_map(|(name, value)| Some((*name, value.clone()?))).collect();
+        if let Some(data_dir) = data_dir {
+            all.insert("data_dir", data_dir);
+        }
+        Ok(Settings::load(self.config.as_deref(), &all)?)
+    }
+}
+
+/// Opens the database, making the data directory when there is none.
+pub(crate) async fn database(settings: &Settings) -> anyhow::Result<Db> {
+    use anyhow::Context as _;
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("the data directory {} cannot be made", settings.data_dir.display()))?;
+    Ok(Db::connect(&settings.database).await?)
+}
+
+/// The clock and the randomness of a real process.
+pub(crate) fn world() -> (Clock, Entropy) {
+    (Clock::system(), Entropy)
+}
+
+/// Runs a future on a fresh multi-threaded runtime.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+}
+
+/// Sends log lines to standard error, as the settings say.
+pub(crate) fn log(settings: &Log) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.filter)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let json = match settings.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    runtime.block_on(async {
-        match cli.command {
-            Command::Competition(Competition::Check(args)) => competition_check::run(&args.bundle, args.json),
-            Command::DryRun(args) => dry_run::run(&args, settings).await,
-        }
-    })
+    let set = if json { lines.json().try_init() } else { lines.try_init() };
+    set.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
 }

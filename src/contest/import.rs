@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use zip::write::SimpleFileOptions;
 
-use super::bundle::Bundle;
+use super::bundle::{self, Bundle, FileEntry};
 use super::bundle::diff::{Change, diff};
 use super::db;
 use super::definition::{BundlePath, Definition};
@@ -324,4 +324,142 @@ async fn save_tasks(
     let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
     db::retire_tasks(tx, competition.id, count, now).await?;
     Ok(tasks)
+}
+
+/// Why a competition was not published or exported.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// There is none of this name.
+    #[error("there is no competition {0:?}")]
+    Unknown(String),
+    /// The target exists or cannot be written.
+    #[error("cannot write {path}: {problem}")]
+    Target {
+        /// The file.
+        path: String,
+        /// What happened.
+        problem: String,
+    },
+    /// The object store failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Lets everybody see a competition. Publishing twice changes nothing.
+///
+/// # Errors
+/// When there is none of this name, or the database fails.
+pub async fn publish(house: &House, slug: &str, by: Option<UserId>) -> Result<Competition, PublishError> {
+    let mut tx = house.db.begin().await?;
+    let mut competition =
+        db::by_slug(&mut tx, slug).await?.ok_or_else(|| PublishError::Unknown(slug.to_owned()))?;
+    if competition.published_at.is_none() {
+        let now = house.clock.now();
+        competition.published_at = Some(now);
+        db::save(&mut tx, &competition).await?;
+        let actor = by.map_or(Actor::Operator, Actor::User);
+        let entry = Entry::new(now, actor, "competition.published", ("competition", competition.id))
+            .competition(competition.id);
+        audit::record(&mut tx, entry).await?;
+        tx.commit().await?;
+    }
+    Ok(competition)
+}
+
+/// Writes a competition as a bundle, a zip that imports to the same competition: the phases' dates
+/// are those that hold now. The zip holds the hidden data in plain: keep it like the data itself.
+///
+/// # Errors
+/// [`PublishError`]; a target that exists is not replaced.
+pub async fn export(house: &House, slug: &str, target: &Path) -> Result<(), PublishError> {
+    let mut conn = house.db.read().await?;
+    let competition =
+        db::by_slug(&mut conn, slug).await?.ok_or_else(|| PublishError::Unknown(slug.to_owned()))?;
+    let phases = db::phases(&mut conn, competition.id).await?;
+    let files = db::files(&mut conn, competition.id).await?;
+    drop(conn);
+    let mut definition = competition.definition;
+    for (declared, phase) in definition.phases.iter_mut().zip(&phases) {
+        declared.start = phase.starts_at;
+        declared.end = phase.ends_at;
+    }
+    let wrong = |problem: String| PublishError::Target { path: target.display().to_string(), problem };
+    // hidden data is opened on a tmpfs only
+    let scratch = Path::new("/dev/shm").join(format!("shuyu-export-{}", hex::encode(house.entropy.bytes::<8>())));
+    std::fs::create_dir(&scratch).map_err(|e| wrong(e.to_string()))?;
+    let laid = lay_out(house, &files, &scratch).await;
+    let written = match laid {
+        Ok(()) => {
+            let (scratch, target) = (scratch.clone(), target.to_owned());
+            let written = tokio::task::spawn_blocking(move || write_zip(&definition, &scratch, &target)).await;
+            written.map_err(|e| e.to_string()).and_then(|w| w).map_err(wrong)
+        }
+        Err(error) => Err(error),
+    };
+    std::fs::remove_dir_all(&scratch).map_err(|e| wrong(e.to_string()))?;
+    written
+}
+
+async fn lay_out(house: &House, files: &[StoredFile], root: &Path) -> Result<(), PublishError> {
+    let wrong = |path: &Path, problem: String| PublishError::Target { path: path.display().to_string(), problem };
+    for file in files {
+        let place = root.join(&file.path);
+        let parent = place.parent().unwrap_or(root);
+        std::fs::create_dir_all(parent).map_err(|e| wrong(parent, e.to_string()))?;
+        let key: ObjectKey = file.object_key.parse()?;
+        match file.kind {
+            FileKind::File => {
+                if !place.exists() {
+                    house.objects.get_to_file(&key, &place).await?;
+                }
+            }
+            FileKind::Directory => {
+                let packed = root.join(format!(".{}", file.digest));
+                house.objects.get_to_file(&key, &packed).await?;
+                let (from, to) = (packed.clone(), place.clone());
+                let unpacked = tokio::task::spawn_blocking(move || expand(&from, &to)).await;
+                unpacked.map_err(|e| e.to_string()).and_then(|u| u).map_err(|e| wrong(&place, e))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks a folder that [`pack`] made; folders may lie in one another, so a file may be there already.
+fn expand(packed: &Path, target: &Path) -> Result<(), String> {
+    let open = File::open(packed).map_err(|e| e.to_string())?;
+    let mut archive = zip::ZipArchive::new(open).map_err(|e| e.to_string())?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|e| e.to_string())?;
+        let name = entry.enclosed_name().ok_or("a name leads outside")?;
+        let place = target.join(name);
+        std::fs::create_dir_all(place.parent().unwrap_or(target)).map_err(|e| e.to_string())?;
+        let mut file = File::create(&place).map_err(|e| e.to_string())?;
+        io::copy(&mut entry, &mut file).map_err(|e| e.to_string())?;
+    }
+    std::fs::create_dir_all(target).map_err(|e| e.to_string())?;
+    std::fs::remove_file(packed).map_err(|e| e.to_string())
+}
+
+fn write_zip(definition: &Definition, root: &Path, target: &Path) -> Result<(), String> {
+    let mut paths = Vec::new();
+    collect(root, &mut paths).map_err(|e| e.to_string())?;
+    let mut manifest = Vec::new();
+    for path in paths {
+        let file = File::open(&path).map_err(|e| e.to_string())?;
+        let (digest, size) = Sm3Hasher::digest_reader(file).map_err(|e| e.to_string())?;
+        let name = path.strip_prefix(root).ok().and_then(Path::to_str).ok_or("a name is not UTF-8")?;
+        manifest.push(FileEntry { path: name.to_owned(), size, sm3: digest.to_string() });
+    }
+    manifest.sort_by(|a, b| a.path.cmp(&b.path));
+    let out = File::create_new(target).map_err(|e| e.to_string())?;
+    let open = |path: &BundlePath| File::open(root.join(path)).map(|f| Box::new(f) as Box<dyn io::Read>);
+    let written = bundle::write::write(definition, &manifest, &open, out).map_err(|e| e.to_string());
+    if written.is_err() {
+        std::fs::remove_file(target).map_err(|e| e.to_string())?;
+    }
+    written
 }

@@ -176,3 +176,22 @@ fn peak_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
+
+/// `shuyu bench-metrics ROWS NAME`: one line of JSON with the metric's time; without NAME the names.
+pub fn main(mut arguments: impl Iterator<Item = String>) -> std::process::ExitCode {
+    let rows = arguments.next().and_then(|rows| rows.parse().ok()).unwrap_or(10_000_000);
+    let Some(name) = arguments.next() else {
+        names().iter().for_each(|name| println!("{name}"));
+        return std::process::ExitCode::SUCCESS;
+    };
+    match run(&name, rows).map(|timing| serde_json::json!(timing)) {
+        Ok(timing) => {
+            println!("{timing}");
+            std::process::ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -96,6 +96,15 @@ impl Db {
         })
     }
 
+    /// Asks the database for an answer.
+    ///
+    /// # Errors
+    /// When it does not give one.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&mut *self.read().await?).await?;
+        Ok(())
+    }
+
     /// Closes every connection after the statements under way.
     pub async fn close(&self) {
         self.writers.close().await;

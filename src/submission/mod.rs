@@ -42,7 +42,7 @@ pub(crate) async fn announce(
     told: State,
 ) -> Result<(), StoreError> {
     let payload = json!({ "id": submission.id, "status": told });
-    events::publish(tx, &house.clock, &topic(submission.id), "status", &payload).await
+    events::publish(tx, house.clock.now(), (&topic(submission.id), "status"), &payload).await
 }
 
 /// Publishes a new version of a board.
@@ -53,5 +53,5 @@ pub(crate) async fn announce_board(
     version: i64,
 ) -> Result<(), StoreError> {
     let payload = json!({ "phase": phase, "version": version });
-    events::publish(tx, &house.clock, &board_topic(phase), "board", &payload).await
+    events::publish(tx, house.clock.now(), (&board_topic(phase), "board"), &payload).await
 }

@@ -1,1 +1,28 @@
-//! The router, pages and REST interface.
+//! The web: pages, REST, live updates.
+//!
+//! Central types: [`App`] is what every handler has at hand, [`Frame`](page::Frame) makes pages, the
+//! extractors of [`guard`] say who asks, [`PageError`](error::PageError) and
+//! [`Problem`](error::Problem) are what goes wrong. Nothing here decides: a handler authenticates,
+//! parses, calls a room and renders. `docs/pages.md` shows how to make a page. May call every domain
+//! room; must never contain SQL, talk to Docker or look into `Hidden`.
+
+pub mod api;
+mod app;
+mod assets;
+pub mod error;
+pub mod format;
+pub mod guard;
+pub mod health;
+pub mod lang;
+mod layers;
+pub mod limits;
+pub mod live;
+pub mod markdown;
+pub mod page;
+mod pages;
+pub mod templates;
+pub mod visit;
+pub mod words;
+
+pub use app::{App, Shared};
+pub use layers::router;

@@ -221,7 +221,7 @@ pub(super) async fn note_step(
         let payload = serde_json::json!({
             "id": job.submission.id, "run": job.run().id, "task": job.task.definition.index, "step": step,
         });
-        events::publish(&mut tx, &house.clock, &topic(job.submission.id), "step", &payload).await?;
+        events::publish(&mut tx, house.clock.now(), (&topic(job.submission.id), "step"), &payload).await?;
     }
     tx.commit().await?;
     house.event_bell.notify_waiters();
@@ -273,7 +273,7 @@ async fn tell_live(
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let payload = serde_json::json!({ "id": submission, "run": run, "text": text });
         let mut tx = house.db.begin().await?;
-        events::publish(&mut tx, &house.clock, &topic(submission), "output", &payload).await?;
+        events::publish(&mut tx, house.clock.now(), (&topic(submission), "output"), &payload).await?;
         tx.commit().await?;
         house.event_bell.notify_waiters();
     }

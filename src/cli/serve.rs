@@ -1,0 +1,116 @@
+//! `shuyu serve`: the pages and the API.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::worker::worker_name;
+use super::{Common, assembly, block_on, log};
+use crate::audit::Sequencer;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::submission::run::Carrier;
+use crate::submission::worker::Worker;
+use crate::web::{self, App};
+
+/// What `shuyu serve` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The address people type, without a slash at the end
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Take no runs from the queue; `shuyu worker` does, here or elsewhere
+    #[arg(long)]
+    no_worker: bool,
+}
+
+pub(super) fn run(common: &Common, args: Args) -> anyhow::Result<()> {
+    let listen = args.listen.map(|address| address.to_string());
+    let worker = args.no_worker.then(|| "false".to_owned());
+    let flags = [("listen", listen), ("public_url", args.public_url), ("worker.enabled", worker)];
+    let settings = common.settings(&flags)?;
+    log(&settings.log)?;
+    block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let house = assembly::house(&settings, Clock::system()).await?;
+    let db = house.db.clone();
+    let stop = CancellationToken::new();
+    let sequencing = tokio::spawn(Sequencer::new(db.clone()).run(stop.clone()));
+    let mut checks = Vec::new();
+    let working = if settings.worker.enabled {
+        let instance = assembly::instance_of(&settings)?;
+        let carrier = assembly::carrier(&settings, house.clone(), &instance).await?;
+        checks.push(docker_check(&carrier));
+        let worker = Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots());
+        Some(tokio::spawn(worker.work(stop.clone())))
+    } else {
+        None
+    };
+    let app = App::new(settings, house, checks)?;
+    let listener = TcpListener::bind(app.settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", app.settings.listen))?;
+    tracing::info!(listen = %listener.local_addr()?, url = app.settings.public_url, "serving");
+
+    let live = app.live.clone();
+    let reading = tokio::spawn({
+        let live = live.clone();
+        async move { live.run().await }
+    });
+    let service = web::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(async move {
+            stopped().await;
+            tracing::info!("stopping: requests under way are finished");
+            live.close();
+        })
+        .await?;
+    reading.await?;
+    stop.cancel();
+    if let Some(working) = working {
+        working.await?;
+    }
+    sequencing.await?;
+    db.close().await;
+    Ok(())
+}
+
+/// Whether the engine answers and has the image that programs run in.
+fn docker_check(carrier: &Carrier) -> web::Check {
+    let carrier = carrier.clone();
+    web::Check::new("docker", move || {
+        let carrier = carrier.clone();
+        async move {
+            carrier.engine.ping().await.map_err(|e| e.to_string())?;
+            for image in carrier.images.local_images() {
+                carrier.engine.check_image(image).await.map_err(|e| e.to_string())?;
+            }
+            Ok("the engine answers and has the images".to_owned())
+        }
+    })
+}
+
+/// Returns when the process is asked to end.
+pub(super) async fn stopped() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be listened for");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

@@ -1,0 +1,37 @@
+//! The first page, and the choice of language.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Form, Router};
+use serde::Deserialize;
+
+use crate::web::App;
+use crate::web::error::PageError;
+use crate::web::guard::safe_next;
+use crate::web::lang::Lang;
+use crate::web::page::Frame;
+use crate::web::visit::LANG_COOKIE;
+
+pub(super) fn router() -> Router<App> {
+    Router::new().route("/", get(landing)).route("/language", post(language))
+}
+
+async fn landing(frame: Frame) -> Result<Response, PageError> {
+    frame.page("landing.html").render()
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    lang: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Keeps the choice on this browser.
+async fn language(frame: Frame, State(app): State<App>, Form(choice): Form<Choice>) -> Response {
+    if let Some(lang) = Lang::from_tag(&choice.lang) {
+        frame.visit().set_cookie(&app, LANG_COOKIE, lang.tag().to_owned(), true);
+    }
+    frame.go(safe_next(&choice.next))
+}

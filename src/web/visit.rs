@@ -1,0 +1,247 @@
+//! [`Visit`]: what is known of one request before any handler runs, and what goes into its response
+//! afterwards: cookies, and the words of an error.
+
+use std::any::Any;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, SET_COOKIE, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use futures_util::FutureExt as _;
+use tokio::sync::OnceCell;
+use tracing::Instrument as _;
+
+use super::App;
+use super::error::Explanation;
+use super::lang::Lang;
+use super::page::Frame;
+use crate::people::{Opened, PeopleError, Signed, Visitor};
+
+/// The cookie with the chosen language.
+pub(super) const LANG_COOKIE: &str = "shuyu_lang";
+
+/// What is known of one request.
+pub struct Visit {
+    /// The number a person tells support, and the log has.
+    pub reference: String,
+    /// The address it comes from, behind trusted proxies.
+    pub address: String,
+    /// Path and query.
+    pub path: String,
+    agent: String,
+    api: bool,
+    jar: CookieJar,
+    accepted: Option<Lang>,
+    set: Mutex<Vec<Cookie<'static>>>,
+    signed: OnceCell<Option<Signed>>,
+}
+
+impl Visit {
+    fn of(app: &App, request: &Request) -> Self {
+        let headers = request.headers();
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        Self {
+            reference: hex::encode(app.entropy.bytes::<6>()),
+            address: address(peer, headers, &app.settings.trusted_proxies),
+            path: path.to_owned(),
+            agent: text(USER_AGENT).unwrap_or("").to_owned(),
+            api: path.starts_with("/api/"),
+            jar: CookieJar::from_headers(headers),
+            accepted: text(ACCEPT_LANGUAGE).and_then(Lang::from_accept),
+            set: Mutex::default(),
+            signed: OnceCell::new(),
+        }
+    }
+
+    /// From where a session is opened or used.
+    pub fn visitor(&self) -> Visitor {
+        Visitor { agent: self.agent.clone(), address: self.address.clone() }
+    }
+
+    /// Who is signed in, looked up once for a request.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn signed(&self, app: &App) -> Result<Option<&Signed>, PeopleError> {
+        let look = || async {
+            let Some(cookie) = self.jar.get(session_cookie(app)) else { return Ok::<_, PeopleError>(None) };
+            let signed = app.people.signed_in(cookie.value(), &self.visitor()).await?;
+            if let Some(opened) = signed.as_ref().and_then(|signed| signed.renewed.as_ref()) {
+                self.keep_session(app, opened);
+            }
+            Ok(signed)
+        };
+        Ok(self.signed.get_or_try_init(look).await?.as_ref())
+    }
+
+    /// The language of the answer: the one chosen on this browser, the account's, the browser's.
+    pub fn lang(&self) -> Lang {
+        let chosen = self.jar.get(LANG_COOKIE).and_then(|cookie| Lang::from_tag(cookie.value()));
+        let signed = self.signed.get().and_then(Option::as_ref);
+        chosen
+            .or_else(|| Lang::from_tag(&signed?.actor.locale))
+            .or(self.accepted)
+            .unwrap_or_default()
+    }
+
+    /// A cookie of the request.
+    pub(super) fn cookie(&self, name: &str) -> Option<&str> {
+        self.jar.get(name).map(Cookie::value)
+    }
+
+    /// Sets a cookie with the response.
+    pub(super) fn set_cookie(&self, app: &App, name: &'static str, value: String, keep: bool) {
+        let mut cookie = Cookie::build((name, value))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(app.settings.is_https())
+            .build();
+        if keep {
+            cookie.make_permanent();
+        }
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).push(cookie);
+    }
+
+    /// Takes a cookie back.
+    pub(super) fn unset_cookie(&self, app: &App, name: &'static str) {
+        let mut cookie = Cookie::build((name, "")).path("/").http_only(true).build();
+        cookie.set_same_site(SameSite::Lax);
+        cookie.set_secure(app.settings.is_https());
+        cookie.make_removal();
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).push(cookie);
+    }
+
+    /// Puts a session's secret into the browser's cookie.
+    pub(super) fn keep_session(&self, app: &App, opened: &Opened) {
+        self.set_cookie(app, session_cookie(app), opened.secret.clone(), true);
+    }
+
+    /// Takes the session's cookie back.
+    pub(super) fn drop_session(&self, app: &App) {
+        self.unset_cookie(app, session_cookie(app));
+    }
+}
+
+/// With TLS the browser itself guards the name's prefix (RFC 6265bis, section 4.1.3.2).
+fn session_cookie(app: &App) -> &'static str {
+    if app.settings.is_https() { "__Host-shuyu_session" } else { "shuyu_session" }
+}
+
+/// The last address that no trusted proxy of ours stands for.
+fn address(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpAddr]) -> String {
+    let Some(mut address) = peer else { return "local".into() };
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let mut hops: Vec<IpAddr> =
+        forwarded.flat_map(|line| line.split(',')).filter_map(|hop| hop.trim().parse().ok()).collect();
+    while trusted.contains(&address)
+        && let Some(before) = hops.pop()
+    {
+        address = before;
+    }
+    address.to_string()
+}
+
+/// The outer layer of every request: makes its [`Visit`], catches panics, words errors, sets cookies.
+pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let visit = Arc::new(Visit::of(&app, &request));
+    request.extensions_mut().insert(Arc::clone(&visit));
+    let method = request.method().clone();
+    // The path may hold a secret (a reset link): the route stands for it.
+    let route = request.extensions().get::<axum::extract::MatchedPath>();
+    let route = route.map_or("none", axum::extract::MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", reference = %visit.reference, %method, route);
+
+    let answered = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
+    let response = match answered.instrument(span.clone()).await {
+        Ok(response) => response,
+        Err(panic) => panicked(panic.as_ref()),
+    };
+    let mut response = worded(&app, &visit, response).instrument(span.clone()).await;
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+
+    let headers = response.headers_mut();
+    if let Ok(reference) = HeaderValue::from_str(&visit.reference) {
+        headers.insert("x-request-id", reference);
+    }
+    let set = visit.set.lock().unwrap_or_else(PoisonError::into_inner);
+    for cookie in set.iter() {
+        if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
+            headers.append(SET_COOKIE, value);
+        }
+    }
+    response
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    super::error::PageError::internal(&format!("panic: {text}")).into_response()
+}
+
+/// Gives an error response its words. One without an explanation and without a body of its own
+/// (a path that is not there, a form that cannot be read) is explained by its status.
+async fn worded(app: &App, visit: &Arc<Visit>, response: Response) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let told = response.extensions().get::<Arc<Explanation>>().cloned();
+    let explanation = match told {
+        Some(explanation) => explanation,
+        None => {
+            let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            if kind.is_some_and(|kind| !kind.starts_with("text/plain")) {
+                return response;
+            }
+            Arc::new(Explanation::of_status(status))
+        }
+    };
+    if let Some(internal) = &explanation.internal {
+        tracing::error!(code = explanation.code, error = internal, "request failed");
+    }
+    let kept: Vec<_> = ["retry-after", "allow", "www-authenticate"]
+        .into_iter()
+        .filter_map(|name| Some((name, response.headers().get(name)?.clone())))
+        .collect();
+    let words = app.templates.words();
+    let mut worded = if explanation.problem || visit.api {
+        explanation.problem_json(&words, visit.lang(), &visit.reference)
+    } else {
+        let frame = Frame::for_error(app, visit).await;
+        let said = explanation.worded(&words, frame.lang());
+        let page = frame.page("error.html").with("error", &said).with("status", &explanation.status.as_u16());
+        page.status(explanation.status).rendered().unwrap_or_else(|error| {
+            // The error page itself is broken: say so plainly.
+            tracing::error!(%error, "the error page cannot be rendered");
+            (StatusCode::INTERNAL_SERVER_ERROR, "数域暂时出错 · Shuyu is out of order\n").into_response()
+        })
+    };
+    for (name, value) in kept {
+        worded.headers_mut().insert(name, value);
+    }
+    worded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", HeaderValue::from_static("6.6.6.6, 9.9.9.9, 10.0.0.3"));
+        let seen = |peer: &str, trusted: &[IpAddr]| address(Some(ip(peer)), &headers, trusted);
+        assert_eq!(seen("10.0.0.2", &[]), "10.0.0.2");
+        assert_eq!(seen("10.0.0.2", &[ip("10.0.0.2")]), "10.0.0.3");
+        assert_eq!(seen("10.0.0.2", &[ip("10.0.0.2"), ip("10.0.0.3")]), "9.9.9.9");
+        assert_eq!(seen("8.8.8.8", &[ip("10.0.0.2")]), "8.8.8.8");
+    }
+}

@@ -1,0 +1,52 @@
+// Live parts of a page. <div id="board" data-live="/…/live" data-live-on="board score"> is fetched
+// anew from this page's address when one of its events arrives, and put in place without losing
+// the focus. Events come from the address by EventSource, which comes back by itself.
+import { localTimes } from "./times.js";
+
+async function refresh(region) {
+  const answer = await fetch(location.href, { headers: { "X-Live": region.id } });
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.getElementById(region.id);
+  if (!fresh) return;
+  const focused = document.activeElement?.id;
+  region.replaceChildren(...fresh.childNodes);
+  localTimes(region);
+  if (focused && region.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused).focus();
+}
+
+// At most one fetch under way for a region, and one more after it.
+function refresher(region) {
+  let busy = false;
+  let again = false;
+  return async function run() {
+    if (busy) {
+      again = true;
+      return;
+    }
+    busy = true;
+    try {
+      await refresh(region);
+    } catch {
+      // Offline: the next event tries again.
+    }
+    busy = false;
+    if (again) {
+      again = false;
+      run();
+    }
+  };
+}
+
+export function liveRegions() {
+  const sources = new Map();
+  for (const region of document.querySelectorAll("[data-live]")) {
+    const address = region.dataset.live;
+    if (!sources.has(address)) sources.set(address, new EventSource(address));
+    const run = refresher(region);
+    for (const kind of `${region.dataset.liveOn} reload`.split(/\s+/).filter(Boolean)) {
+      sources.get(address).addEventListener(kind, run);
+    }
+  }
+  addEventListener("pagehide", () => sources.forEach((source) => source.close()));
+}

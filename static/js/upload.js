@@ -1,0 +1,86 @@
+// A drop zone with checks before anything is sent, and an upload with progress and rate. Without this
+// the form is sent as it is. The answer is JSON {"location": "/…"} on success, problem+json else.
+const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
+
+function fault(zone, file) {
+  const cap = Number(zone.dataset.cap);
+  const kinds = zone.dataset.accept.split(",").filter(Boolean);
+  if (cap > 0 && file.size > cap) return zone.dataset.tooLarge;
+  if (kinds.length > 0 && !kinds.some((kind) => file.name.toLowerCase().endsWith(kind))) return zone.dataset.wrongKind;
+  return "";
+}
+
+function drop(zone) {
+  const input = zone.querySelector("input[type=file]");
+  const chosen = zone.querySelector(".drop-chosen");
+  const check = () => {
+    const file = input.files[0];
+    const problem = file ? fault(zone, file) : "";
+    input.setCustomValidity(problem);
+    chosen.classList.toggle("fault", problem !== "");
+    chosen.textContent = problem || (file ? `${file.name} · ${mib(file.size)}` : "");
+  };
+  input.addEventListener("change", check);
+  zone.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    zone.classList.add("drop-over");
+  });
+  zone.addEventListener("dragleave", () => zone.classList.remove("drop-over"));
+  zone.addEventListener("drop", (event) => {
+    event.preventDefault();
+    zone.classList.remove("drop-over");
+    if (event.dataTransfer.files.length > 0) {
+      input.files = event.dataTransfer.files;
+      check();
+    }
+  });
+}
+
+function send(form) {
+  const box = form.querySelector("[data-upload-progress]");
+  const bar = box.querySelector("progress");
+  const text = box.querySelector(".upload-text");
+  const button = form.querySelector("button.button-primary");
+  const request = new XMLHttpRequest();
+  const begun = performance.now();
+  const failed = (message) => {
+    text.textContent = message || box.dataset.failed;
+    text.classList.add("fault");
+    button.disabled = false;
+  };
+  request.upload.addEventListener("progress", (event) => {
+    if (!event.lengthComputable) return;
+    bar.value = event.loaded / event.total;
+    const seconds = (performance.now() - begun) / 1000;
+    const rate = seconds > 0 ? ` · ${mib(event.loaded / seconds)}/s` : "";
+    text.textContent = event.loaded < event.total ? `${mib(event.loaded)} / ${mib(event.total)}${rate}` : box.dataset.sent;
+  });
+  request.addEventListener("load", () => {
+    let answer = {};
+    try {
+      answer = JSON.parse(request.responseText);
+    } catch {
+      // Not JSON: a proxy's error page.
+    }
+    if (request.status < 300 && answer.location) location.assign(answer.location);
+    else failed([answer.title, answer.detail, answer.mend, ...(answer.errors ?? []).map((e) => e.text)].filter(Boolean).join(" "));
+  });
+  request.addEventListener("error", () => failed(""));
+  request.open("POST", form.action);
+  request.setRequestHeader("Accept", "application/json");
+  text.classList.remove("fault");
+  box.hidden = false;
+  button.disabled = true;
+  request.send(new FormData(form));
+}
+
+export function uploads() {
+  for (const zone of document.querySelectorAll("[data-drop]")) drop(zone);
+  for (const form of document.querySelectorAll("form[data-upload]")) {
+    if (!form.querySelector("[data-upload-progress]") || !form.querySelector("button.button-primary")) continue;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      send(form);
+    });
+  }
+}
