@@ -182,6 +182,7 @@ impl Reader<'_> {
     fn task_extras(&mut self, mut section: Section<'_>, task: &mut Task, extras: &mut Extras) {
         if let Some(node) = section.get("metric") {
             let at = section.at("metric");
+            self.places.metrics.insert(task.index, at.clone());
             match &node.value {
                 Value::List(items) => {
                     for (index, item) in items.iter().enumerate() {

@@ -144,7 +144,7 @@ impl Reader<'_> {
             Sorting::Desc if smaller && !larger => ("larger", "write `sorting: asc`, if smaller is better"),
             _ => return,
         };
-        let problem = format!("`{}` ranks {way} values first, which is unusual for its name", column.key);
+        let problem = format!("`{}` ranks {way} values first, which is unusual for its name", column.title);
         self.findings.warn("sorting-direction", &at, problem, mend);
     }
 
@@ -177,7 +177,7 @@ impl Reader<'_> {
 
     fn check_metric_columns(&mut self, task: &Task, definition: &Definition) {
         let columns = &definition.leaderboard.columns;
-        let at = Place { key: format!("shuyu.tasks.{}.metric", task.index), line: None };
+        let at = self.places.metrics.get(&task.index).cloned().unwrap_or_default();
         for (position, metric) in task.metrics.iter().enumerate() {
             match columns.iter().find(|column| column.key == metric.column) {
                 None => {
@@ -210,6 +210,9 @@ impl Reader<'_> {
     fn check_command(&mut self, program: &str, key: &str, at: &Place) {
         let at = Place { key: format!("{}.{key}", at.key), line: at.line };
         let Ok(contents) = self.files.contents(program) else { return };
+        if self.files.kind(program).is_none() {
+            return;
+        }
         let Some(metadata) = self.files.text_within(program, &METADATA_NAMES) else {
             let deeper = contents.iter().find(|entry| {
                 entry.path.split('/').next_back().is_some_and(|name| METADATA_NAMES.contains(&name))
