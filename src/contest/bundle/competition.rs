@@ -313,12 +313,17 @@ fn version_is_2(top: &mut Section<'_>, findings: &mut Findings) -> bool {
     match text.as_deref().map(str::trim) {
         Some("2") => true,
         None | Some("1" | "1.5") => {
+            let mend = if top.has("tasks") && top.has("leaderboards") {
+                "add `version: 2`, if this is meant to be a Codabench bundle"
+            } else {
+                "write it in Codabench's format v2 and set `version: 2`"
+            };
             let written = text.map_or("without a `version`".to_owned(), |text| format!("of version {text}"));
             findings.error(
                 "version-1",
                 &at,
                 format!("a bundle {written} is in CodaLab's old format (v1.5), which is not read yet"),
-                "write it in Codabench's format v2 and set `version: 2`",
+                mend,
             );
             false
         }

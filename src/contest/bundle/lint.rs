@@ -7,7 +7,7 @@ use super::extras::Extras;
 use super::files::{digest_of, is_zip};
 use super::finding::{COMPETITION_YAML, Place, Severity};
 use crate::contest::definition::{Column, Definition, InputVisibility, Sorting, Task};
-use crate::submission::command::{METADATA_NAMES, command_of, split};
+use crate::submission::command::{METADATA_NAMES, read_metadata, split};
 
 /// Files smaller than this are not taken for the answers when the same bytes stand elsewhere.
 const ANSWER_BYTES: u64 = 16;
@@ -239,11 +239,20 @@ impl Reader<'_> {
             self.findings.error("program-without-command", &at, problem, mend);
             return;
         };
-        let Some(command) = command_of(&metadata) else {
-            let problem = format!("the metadata file of `{program}` has no `command`");
-            let mend = "add a line such as `command: python3 $program/score.py $input $output`";
-            self.findings.error("program-without-command", &at, problem, mend);
-            return;
+        let command = match read_metadata(&metadata) {
+            Ok(Some(command)) => command,
+            Ok(None) => {
+                let problem = format!("the metadata file of `{program}` has no `command`");
+                let mend = "add a line such as `command: python3 $program/score.py $input $output`";
+                self.findings.error("program-without-command", &at, problem, mend);
+                return;
+            }
+            Err(error) => {
+                let problem = format!("the metadata file of `{program}` is not valid YAML: {error}");
+                let mend = "correct that line; quote text that holds `: ` or `#`";
+                self.findings.error("program-without-command", &at, problem, mend);
+                return;
+            }
         };
         if let Err(error) = split(&command) {
             let problem = format!("`{program}`: {error}");

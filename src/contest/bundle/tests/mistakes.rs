@@ -207,6 +207,8 @@ fn programs_need_a_command() {
     std::fs::remove_file(none.dir.path().join("scoring/metadata.yaml")).unwrap();
     let silent = Fixture::new();
     silent.put("scoring/metadata.yaml", "description: scores\n");
+    let broken = Fixture::new();
+    broken.put("scoring/metadata.yaml", "command: python3 score.py\ndescription: scores (metric: rmse)\n");
     let open = Fixture::new();
     open.put("ingestion/metadata", "command: python3 'run.py\n");
     let deep = Fixture::new();
@@ -218,7 +220,7 @@ fn programs_need_a_command() {
     assert!(!fine.read().1.has_errors());
     let missing = after("    scoring_program: scoring\n", "");
     insta::assert_snapshot!(
-        [none.report(), silent.report(), open.report(), deep.report(), missing].join("\n")
+        [none.report(), silent.report(), broken.report(), open.report(), deep.report(), missing].join("\n")
     );
 }
 

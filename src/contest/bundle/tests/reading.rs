@@ -152,6 +152,13 @@ fn input_is_public_only_where_everybody_has_it() {
 }
 
 #[test]
+fn the_declaration_itself_may_be_named() {
+    let fixture = Fixture::new();
+    let (bundle, report) = read_at(&fixture.dir.path().join("competition.yaml"));
+    assert_eq!(bundle.unwrap_or_else(|| panic!("{report}")).digest, fixture.bundle().digest);
+}
+
+#[test]
 fn a_zip_reads_as_its_folder_also_with_one_folder_around_it() {
     let fixture = Fixture::new();
     let folder = fixture.bundle();
