@@ -40,7 +40,9 @@ pub(super) enum Use {
     Image,
     /// A program or data that containers see: a zip or a directory.
     Data,
-    /// Something to download or to read: any file or directory.
+    /// A single file that the service reads, such as a list of ids.
+    Table,
+    /// Something to download: any file or directory.
     Any,
 }
 
@@ -62,6 +64,8 @@ pub(super) struct Places {
     pub(super) tasks: BTreeMap<i64, Place>,
     /// Metrics by the index of their task.
     pub(super) metrics: BTreeMap<i64, Place>,
+    /// Twins by the index of their task.
+    pub(super) twins: BTreeMap<i64, Place>,
     /// Columns by their key.
     pub(super) columns: BTreeMap<String, Place>,
 }
@@ -157,7 +161,7 @@ impl Reader<'_> {
     fn suits(&mut self, path: &str, kind: Kind, at: &Place, purpose: Use) {
         let findings = &mut self.findings;
         match (purpose, kind) {
-            (Use::Page | Use::Image, Kind::Directory) => {
+            (Use::Page | Use::Image | Use::Table, Kind::Directory) => {
                 findings.error("file-missing", at, format!("`{path}` is a folder"), "name a file in it");
             }
             (Use::Page, Kind::File) => self.check_page(path, at),
@@ -173,6 +177,7 @@ impl Reader<'_> {
                 let problem = format!("`{path}` is neither a folder nor a zip");
                 findings.error("not-a-zip", at, problem, "put the file into a folder and name the folder");
             }
+            (Use::Table, Kind::File) => {}
             (Use::Data | Use::Any, _) => {
                 if let Err(error) = self.files.contents(path) {
                     findings.error(error.code(), at, format!("`{path}`: {error}"), error.mend());

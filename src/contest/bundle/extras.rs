@@ -193,7 +193,7 @@ impl Reader<'_> {
                 _ => task.metrics.extend(self.metric(node, &at)),
             }
         }
-        task.ids = self.file(&mut section, "ids", Use::Any);
+        task.ids = self.file(&mut section, "ids", Use::Table);
         let words = [("public", InputVisibility::Public), ("hidden", InputVisibility::Hidden)];
         if let Some(input) = section.choice("input", &words, &mut self.findings) {
             extras.input.insert(task.index, (input, section.at("input")));
@@ -201,6 +201,7 @@ impl Reader<'_> {
         let hidden_set = section.text("hidden_set", &mut self.findings);
         task.hidden_set = hidden_set.filter(|name| !name.trim().is_empty());
         if let Some(mut twin) = section.section("twin", &mut self.findings) {
+            self.places.twins.insert(task.index, twin.place.clone());
             for key in ["input", "reference"] {
                 if twin.get(key).is_none() {
                     missing(&twin.at(key), &mut self.findings);

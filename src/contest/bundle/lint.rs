@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::competition::Reader;
 use super::extras::Extras;
-use super::files::{digest_of, is_zip};
+use super::files::{FileEntry, digest_of, is_zip};
 use super::finding::{COMPETITION_YAML, Place, Severity};
 use crate::contest::definition::{Column, Definition, InputVisibility, Sorting, Task};
 use crate::submission::command::{METADATA_NAMES, read_metadata, split};
@@ -76,6 +76,7 @@ impl Reader<'_> {
                 self.check_command(program, "ingestion_program", &at);
             }
             self.check_leaks(task, definition, &at);
+            self.check_twin(task);
             if task.input == InputVisibility::Hidden && task.twin.is_none() {
                 let problem = "the input is hidden and there is no twin: a participant whose program fails \
                                learns nothing about why";
@@ -87,6 +88,7 @@ impl Reader<'_> {
                 self.findings.warn("hidden-without-twin", &at, problem, mend);
             }
         }
+        self.check_hidden_sets(&definition.tasks);
         if !self.html_pages.is_empty() {
             self.html_pages.sort();
             self.html_pages.dedup();
@@ -317,6 +319,60 @@ impl Reader<'_> {
                 problem,
                 mend,
             );
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// A twin's logs and scores are open, so it must not hold what is hidden.
+    fn check_twin(&mut self, task: &Task) {
+        let Some(twin) = &task.twin else { return };
+        let mut pairs = vec![(&twin.reference, &task.reference_data, "reference")];
+        if task.input == InputVisibility::Hidden {
+            pairs.push((&twin.input, &task.input_data, "input"));
+        }
+        for (open, hidden, what) in pairs {
+            let Some(hidden) = hidden else { continue };
+            let (Ok(open), Ok(secret)) = (self.files.contents(open), self.files.contents(hidden)) else {
+                continue;
+            };
+            let same = |entry: &&FileEntry| secret.iter().any(|other| other.sm3 == entry.sm3);
+            let telling = |entry: &&FileEntry| entry.size >= ANSWER_BYTES && !harmless(&entry.path);
+            if let Some(entry) = open.iter().filter(telling).find(same) {
+                let problem = format!(
+                    "the twin's {what} holds `{}`, which is also in the hidden {what}: everything about the twin is \
+                     shown to participants",
+                    entry.path
+                );
+                let at = self.places.twins.get(&task.index).cloned().unwrap_or_default();
+                let mend = "give the twin public or made-up data of its own";
+                self.findings.error("twin-not-separate", &at, problem, mend);
+            }
+        }
+    }
+
+    /// Tasks that ask about the same answers must share a ledger.
+    fn check_hidden_sets(&mut self, tasks: &[Task]) {
+        let mut seen: Vec<(String, &Task)> = Vec::new();
+        for task in tasks {
+            let Some(digest) = task.reference_data.as_deref().and_then(|path| self.content_digest(path))
+            else {
+                continue;
+            };
+            let first = seen.iter().find(|(known, _)| *known == digest).map(|(_, first)| *first);
+            match first {
+                Some(first) if first.hidden_set.is_none() || first.hidden_set != task.hidden_set => {
+                    let problem = format!(
+                        "the tasks {} and {} have the same reference data but count what was learnt about it apart",
+                        first.index, task.index
+                    );
+                    let mend = "give both the same `hidden_set` in `shuyu.tasks`";
+                    let at = self.places.tasks.get(&task.index).cloned().unwrap_or_default();
+                    self.findings.warn("hidden-set-split", &at, problem, mend);
+                }
+                Some(_) => {}
+                None => seen.push((digest, task)),
+            }
         }
     }
 }

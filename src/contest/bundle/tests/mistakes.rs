@@ -249,6 +249,27 @@ fn hidden_input_is_held_to_it() {
 }
 
 #[test]
+fn a_twin_must_not_be_the_hidden_data_itself() {
+    let fixture = Fixture::new();
+    fixture
+        .edit("reference: twin/reference", "reference: ref/final")
+        .edit("input: twin/input", "input: data/final");
+    insta::assert_snapshot!(fixture.report());
+    fixture.edit("input: hidden", "input: public");
+    let codes: Vec<_> = fixture.read().1.findings.into_iter().map(|finding| finding.key).collect();
+    assert_eq!(codes, ["shuyu.tasks.1.twin"], "public input may be shared, answers may not");
+}
+
+#[test]
+fn tasks_with_the_same_answers_share_a_ledger() {
+    let fixture = Fixture::new();
+    fixture.edit("./ref/final", "ref/dev");
+    insta::assert_snapshot!(fixture.report());
+    fixture.edit("    1: {input", "    0: {hidden_set: kinds}\n    1: {hidden_set: kinds, input");
+    assert_eq!(fixture.read().1.findings, []);
+}
+
+#[test]
 fn directions_that_do_not_fit_the_name_are_questioned() {
     let columns = [
         ("accuracy", "asc"),
@@ -286,6 +307,7 @@ fn metrics_must_fit_the_leaderboard() {
         .edit("    reference_data: ref/dev\n    scoring_program: scoring\n", "")
         .edit("shuyu:\n  tasks:\n", "shuyu:\n  tasks:\n    0: {metric: {name: rmse, column: score, prediction: y, target: y, id: id}, ids: nowhere.csv}\n");
     insta::assert_snapshot!(without.report());
+    insta::assert_snapshot!(after("input: hidden", "ids: kit, input: hidden"));
 }
 
 #[test]
