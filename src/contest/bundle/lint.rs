@@ -7,6 +7,7 @@ use super::extras::Extras;
 use super::files::{FileEntry, digest_of, is_zip};
 use super::finding::{COMPETITION_YAML, Place, Severity};
 use crate::contest::definition::{Column, Definition, InputVisibility, Sorting, Task};
+use crate::scoring::metric::Direction;
 use crate::submission::command::{METADATA_NAMES, read_metadata, split};
 
 /// Files smaller than this are not taken for the answers when the same bytes stand elsewhere.
@@ -66,7 +67,10 @@ impl Reader<'_> {
         if needs_image {
             self.check_image(&definition.docker_image, image_at);
         }
-        for column in &definition.leaderboard.columns {
+        let native = |column: &Column| {
+            definition.tasks.iter().flat_map(|task| &task.metrics).any(|metric| metric.column == column.key)
+        };
+        for column in definition.leaderboard.columns.iter().filter(|column| !native(column)) {
             self.check_direction(column);
         }
         for task in &definition.tasks {
@@ -180,7 +184,7 @@ impl Reader<'_> {
     fn check_metric_columns(&mut self, task: &Task, definition: &Definition) {
         let columns = &definition.leaderboard.columns;
         let at = self.places.metrics.get(&task.index).cloned().unwrap_or_default();
-        for (position, metric) in task.metrics.iter().enumerate() {
+        for metric in &task.metrics {
             match columns.iter().find(|column| column.key == metric.column) {
                 None => {
                     let problem = format!("no leaderboard column has the key `{}`", metric.column);
@@ -192,11 +196,21 @@ impl Reader<'_> {
                     let mend = "name a column without `computation`";
                     self.findings.error("metric-column-computed", &at, problem, mend);
                 }
-                Some(_) => {}
-            }
-            if task.metrics[..position].iter().any(|other| other.column == metric.column) {
-                let problem = format!("two metrics write the column `{}`", metric.column);
-                self.findings.error("metric-column-twice", &at, problem, "give each metric its own column");
+                Some(column) => {
+                    let (sorting, word) = match metric.direction() {
+                        Direction::Higher => (Sorting::Desc, "desc"),
+                        Direction::Lower => (Sorting::Asc, "asc"),
+                    };
+                    if column.sorting != sorting {
+                        let place = self.places.columns.get(&column.key).cloned().unwrap_or_default();
+                        let problem = format!(
+                            "{} is sorted the other way round: its worst value comes first",
+                            metric.name
+                        );
+                        let mend = format!("write `sorting: {word}`");
+                        self.findings.warn("sorting-direction", &place, problem, mend);
+                    }
+                }
             }
         }
         let filled = |column: &&Column| {

@@ -298,6 +298,9 @@ fn metrics_must_fit_the_leaderboard() {
             "[{name: rmse, column: score, prediction: y, target: y, id: id}, {name: mae, column: score, prediction: y, target: y, id: id}]",
         ),
         metric("{column: score}"),
+        metric("[]"),
+        metric("{name: rmsle2, column: score, prediction: y, target: y, id: id}"),
+        metric("{name: f1, column: seconds, prediction: y, target: y, id: y, range: [1, 0], colour: red}"),
         metric("rmse"),
         after("shuyu:\n  tasks:\n", "shuyu:\n  tasks:\n    7: {}\n    1x: {}\n"),
     ];

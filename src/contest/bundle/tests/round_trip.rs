@@ -10,6 +10,7 @@ use super::super::write::{competition_yaml, write};
 use super::super::*;
 use super::fixture::{Fixture, read_at};
 use crate::contest::definition::*;
+use crate::scoring::metric::MetricSpec;
 
 fn exported(bundle: &Bundle) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
@@ -168,7 +169,7 @@ fn tasks() -> impl Strategy<Value = Vec<Task>> {
                 input_data,
                 reference_data: Some("ref/dev".to_owned()),
                 ingestion_only_during_scoring: ingestion && declared,
-                metrics: Vec::new(),
+                metrics: if ingestion { Vec::new() } else { metrics() },
                 ids,
                 input,
                 hidden_set,
@@ -178,6 +179,13 @@ fn tasks() -> impl Strategy<Value = Vec<Task>> {
         };
         tasks.into_iter().enumerate().map(task).collect()
     })
+}
+
+/// A metric with everything that may be said about it.
+fn metrics() -> Vec<MetricSpec> {
+    let full = "{\"name\": \"f1_macro\", \"column\": \"c0\", \"prediction\": \"y\", \"target\": \"2024\", \"id\": \"id\", \
+                \"range\": [0, 1], \"labels\": [\"yes\", \"no\", \"3\"], \"sample_weight\": \"w\"}";
+    vec![serde_json::from_str(full).unwrap()]
 }
 
 fn phases() -> impl Strategy<Value = Vec<Phase>> {
