@@ -35,20 +35,24 @@ pub fn run(path: &Path, json: bool) -> ExitCode {
 
 /// As [`run`], and checks the names of images against a table.
 pub fn run_with_images(path: &Path, json: bool, images: Option<ImageTable<'_>>) -> ExitCode {
-    let (report, code) = match Staging::new().and_then(|staging| {
-        let read = bundle::read_with_images(path, &staging.0, &Limits::default(), images);
-        read.map_err(io::Error::other)
-    }) {
+    let (report, code) = check(path, images);
+    let text = if json { as_json(&report) } else { report.to_string() };
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::from(code),
+        Err(_) => ExitCode::from(UNREADABLE),
+    }
+}
+
+fn check(path: &Path, images: Option<ImageTable<'_>>) -> (Report, u8) {
+    let read = Staging::new().and_then(|staging| {
+        bundle::read_with_images(path, &staging.0, &Limits::default(), images).map_err(io::Error::other)
+    });
+    match read {
         Ok((_, report)) => {
             let code = if report.has_errors() { HAS_ERRORS } else { 0 };
             (report, code)
         }
         Err(error) => (unreadable(path, &error), UNREADABLE),
-    };
-    let text = if json { as_json(&report) } else { report.to_string() };
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::from(code),
-        Err(_) => ExitCode::from(UNREADABLE),
     }
 }
 
@@ -91,5 +95,25 @@ impl Drop for Staging {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             tracing::warn!(path = %self.0.display(), %error, "the staging directory stays behind");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_errors_from_nothing_to_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (report, code) = check(&dir.path().join("nowhere"), None);
+        assert_eq!((code, report.findings[0].code.as_str()), (UNREADABLE, "bundle-unreadable"));
+        fs::write(dir.path().join("competition.yaml"), "title: x\n").unwrap();
+        let (report, code) = check(dir.path(), None);
+        assert_eq!(code, HAS_ERRORS);
+        let document: serde_json::Value = serde_json::from_str(&as_json(&report)).unwrap();
+        assert_eq!(document["errors"], 1);
+        assert_eq!(document["findings"][0]["code"], "version-1");
+        assert_eq!(document["findings"][0]["severity"], "error");
+        assert_eq!(document["findings"][0]["file"], "competition.yaml");
     }
 }

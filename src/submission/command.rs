@@ -36,6 +36,14 @@ pub enum CommandError {
 /// The command in the text of a metadata file; `None` when the text is not a YAML mapping with a
 /// text or a number under `command`.
 pub fn command_of(metadata: &str) -> Option<String> {
+    read_metadata(metadata).ok().flatten()
+}
+
+/// As [`command_of`], but tells a file without a command from one that cannot be read.
+///
+/// # Errors
+/// What the YAML parser said, with the line.
+pub fn read_metadata(metadata: &str) -> Result<Option<String>, String> {
     #[derive(Deserialize)]
     struct Metadata {
         command: Option<String>,
@@ -44,8 +52,9 @@ pub fn command_of(metadata: &str) -> Option<String> {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
         budget: serde_saphyr::budget! { max_events: 10_000, max_depth: 16, max_documents: 1 },
     };
-    let read: Metadata = serde_saphyr::from_str_with_options(metadata, options).ok()?;
-    read.command.filter(|command| !command.trim().is_empty())
+    let read: Metadata = serde_saphyr::from_str_with_options(metadata, options)
+        .map_err(|error| error.without_snippet().to_string())?;
+    Ok(read.command.filter(|command| !command.trim().is_empty()))
 }
 
 /// Puts the paths of a step in place of a command's variables: plain text, in Codabench's order.

@@ -3,10 +3,23 @@
 use super::competition::Places;
 use super::finding::{Findings, Place};
 use super::section::{Section, missing};
+use super::tasks::NO_INDEX;
 use crate::contest::definition::{Column, Computation, Leaderboard, Sorting, SubmissionRule};
 
 /// Characters a key may have in Codabench.
 const KEY_CHARS: usize = 36;
+
+/// A leaderboard without anything, where none can be read.
+pub(super) fn empty() -> Leaderboard {
+    Leaderboard {
+        title: String::new(),
+        key: String::new(),
+        hidden: false,
+        submission_rule: SubmissionRule::Add,
+        primary_index: 0,
+        columns: Vec::new(),
+    }
+}
 
 /// Reads the leaderboard that serves all phases: the first.
 pub(super) fn leaderboard(
@@ -14,14 +27,6 @@ pub(super) fn leaderboard(
     places: &mut Places,
     findings: &mut Findings,
 ) -> Leaderboard {
-    let empty = Leaderboard {
-        title: String::new(),
-        key: String::new(),
-        hidden: false,
-        submission_rule: SubmissionRule::Add,
-        primary_index: 0,
-        columns: Vec::new(),
-    };
     let items = top.list("leaderboards", findings);
     if items.is_empty() && !findings.has_errors_at("leaderboards") {
         missing(&top.at("leaderboards"), findings);
@@ -30,8 +35,8 @@ pub(super) fn leaderboard(
         let problem = "only the first leaderboard is used, for all phases";
         findings.warn("leaderboard-unused", place, problem, "remove this one");
     }
-    let Some((place, node)) = items.into_iter().next() else { return empty };
-    let Some(mut section) = Section::of(node, place, findings) else { return empty };
+    let Some((place, node)) = items.into_iter().next() else { return empty() };
+    let Some(mut section) = Section::of(node, place, findings) else { return empty() };
     if section.has("index") {
         let problem = "`index` on a leaderboard has no meaning and is ignored";
         findings.warn("leaderboard-index", &section.at("index"), problem, "remove it");
@@ -64,7 +69,10 @@ fn submission_rule(section: &mut Section<'_>, findings: &mut Findings) -> Submis
 fn primary_index(section: &mut Section<'_>, columns: &[Column], findings: &mut Findings) -> i64 {
     let declared = section.whole("primary_index", findings);
     let primary = declared.unwrap_or(0);
-    if columns.is_empty() || columns.iter().any(|column| column.index == primary) {
+    if columns.is_empty()
+        || columns[0].index == NO_INDEX
+        || columns.iter().any(|column| column.index == primary)
+    {
         return primary;
     }
     let at = section.at("primary_index");
@@ -154,7 +162,7 @@ fn column(section: &mut Section<'_>, findings: &mut Findings) -> Column {
     Column {
         title,
         key: key(section, findings),
-        index: section.whole("index", findings).unwrap_or(-1),
+        index: section.whole("index", findings).unwrap_or(NO_INDEX),
         sorting: section.choice("sorting", &directions, findings).unwrap_or_default(),
         computation: section.choice("computation", &kinds, findings),
         computation_indexes: section.wholes("computation_indexes", findings),

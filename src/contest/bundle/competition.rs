@@ -7,6 +7,7 @@ use super::files::{Files, Kind, clean_path, is_zip};
 use super::finding::{COMPETITION_YAML, Findings, Place, Severity};
 use super::node::{Node, Value};
 use super::section::{Section, missing, scalar_text, wrong_kind};
+use super::tasks::{NO_INDEX, own_index};
 use crate::contest::definition::{
     BundlePath, CompetitionType, Definition, FactKind, FactQuestion, Page, Solution,
 };
@@ -39,7 +40,9 @@ pub(super) enum Use {
     Image,
     /// A program or data that containers see: a zip or a directory.
     Data,
-    /// Something to download or to read: any file or directory.
+    /// A single file that the service reads, such as a list of ids.
+    Table,
+    /// Something to download: any file or directory.
     Any,
 }
 
@@ -59,6 +62,10 @@ pub(super) struct Reader<'a> {
 pub(super) struct Places {
     /// Tasks by their index.
     pub(super) tasks: BTreeMap<i64, Place>,
+    /// Metrics by the index of their task.
+    pub(super) metrics: BTreeMap<i64, Place>,
+    /// Twins by the index of their task.
+    pub(super) twins: BTreeMap<i64, Place>,
     /// Columns by their key.
     pub(super) columns: BTreeMap<String, Place>,
 }
@@ -78,67 +85,15 @@ impl Reader<'_> {
         if !version_is_2(&mut top, findings) {
             return None;
         }
-        let title = top.required_text("title", findings);
-        let description = top.text("description", findings).unwrap_or_default();
-        let docker_image = top.text("docker_image", findings).unwrap_or_else(|| DEFAULT_IMAGE.to_owned());
+        let mut definition = head(&mut top, findings);
         let image_at = top.at("docker_image");
-        let types =
-            [("competition", CompetitionType::Competition), ("benchmark", CompetitionType::Benchmark)];
-        let competition_type =
-            top.choice("competition_type", &types, findings).unwrap_or(CompetitionType::Competition);
-        let fact_sheet = fact_sheet(&mut top, findings);
-        let image = self.required_file(&mut top, "image", Use::Image);
-        let terms = self.required_file(&mut top, "terms", Use::Page);
-        let pages = self.pages(&mut top);
-        let tasks = self.tasks(&mut top);
-        let solutions = self.solutions(&mut top, &tasks);
-        let phases = self.phases(&mut top, &tasks);
-        let leaderboard = super::board::leaderboard(&mut top, &mut self.places, &mut self.findings);
-        let findings = &mut self.findings;
-        let mut definition = Definition {
-            title,
-            description,
-            image,
-            terms,
-            docker_image,
-            registration_auto_approve: top.flag("registration_auto_approve", false, findings),
-            enable_detailed_results: top.flag("enable_detailed_results", false, findings),
-            show_detailed_results_in_submission_panel: top.flag(
-                "show_detailed_results_in_submission_panel",
-                true,
-                findings,
-            ),
-            show_detailed_results_in_leaderboard: top.flag(
-                "show_detailed_results_in_leaderboard",
-                true,
-                findings,
-            ),
-            auto_run_submissions: top.flag("auto_run_submissions", true, findings),
-            can_participants_make_submissions_public: top.flag(
-                "can_participants_make_submissions_public",
-                true,
-                findings,
-            ),
-            make_programs_available: top.flag("make_programs_available", false, findings),
-            make_input_data_available: top.flag("make_input_data_available", false, findings),
-            competition_type,
-            forum_enabled: top.flag("forum_enabled", true, findings),
-            reward: top.text("reward", findings),
-            contact_email: top.text("contact_email", findings),
-            pages,
-            fact_sheet,
-            tasks,
-            solutions,
-            phases,
-            leaderboard,
-            locale: Default::default(),
-            organiser: None,
-            datasets: Vec::new(),
-            sandbox: None,
-            airlock: None,
-            finals_choose: None,
-            awards: Vec::new(),
-        };
+        definition.image = self.required_file(&mut top, "image", Use::Image);
+        definition.terms = self.required_file(&mut top, "terms", Use::Page);
+        definition.pages = self.pages(&mut top);
+        definition.tasks = self.tasks(&mut top);
+        definition.solutions = self.solutions(&mut top, &definition.tasks);
+        definition.phases = self.phases(&mut top, &definition.tasks);
+        definition.leaderboard = super::board::leaderboard(&mut top, &mut self.places, &mut self.findings);
         let extras = self.extras(&mut top, &mut definition);
         foreign_keys(&mut top, &mut self.findings);
         top.finish(&mut self.findings);
@@ -206,7 +161,7 @@ impl Reader<'_> {
     fn suits(&mut self, path: &str, kind: Kind, at: &Place, purpose: Use) {
         let findings = &mut self.findings;
         match (purpose, kind) {
-            (Use::Page | Use::Image, Kind::Directory) => {
+            (Use::Page | Use::Image | Use::Table, Kind::Directory) => {
                 findings.error("file-missing", at, format!("`{path}` is a folder"), "name a file in it");
             }
             (Use::Page, Kind::File) => self.check_page(path, at),
@@ -222,6 +177,7 @@ impl Reader<'_> {
                 let problem = format!("`{path}` is neither a folder nor a zip");
                 findings.error("not-a-zip", at, problem, "put the file into a folder and name the folder");
             }
+            (Use::Table, Kind::File) => {}
             (Use::Data | Use::Any, _) => {
                 if let Err(error) = self.files.contents(path) {
                     findings.error(error.code(), at, format!("`{path}`: {error}"), error.mend());
@@ -268,8 +224,8 @@ impl Reader<'_> {
         let mut solutions: Vec<Solution> = Vec::new();
         for (place, node) in top.list("solutions", &mut self.findings) {
             let Some(mut section) = Section::of(node, place, &mut self.findings) else { continue };
-            let index = super::tasks::own_index(&mut section, &mut self.findings);
-            if solutions.iter().any(|solution| solution.index == index) {
+            let index = own_index(&mut section, &mut self.findings);
+            if index != NO_INDEX && solutions.iter().any(|solution| solution.index == index) {
                 let problem = format!("two solutions have the index {index}");
                 let mend = "give each its own index";
                 self.findings.error("solution-index-duplicate", &section.at("index"), problem, mend);
@@ -303,6 +259,46 @@ impl Reader<'_> {
     }
 }
 
+/// The texts and switches of the top level; everything else is still empty.
+fn head(top: &mut Section<'_>, findings: &mut Findings) -> Definition {
+    let types = [("competition", CompetitionType::Competition), ("benchmark", CompetitionType::Benchmark)];
+    let mut flag = |key, default| top.flag(key, default, findings);
+    Definition {
+        registration_auto_approve: flag("registration_auto_approve", false),
+        enable_detailed_results: flag("enable_detailed_results", false),
+        show_detailed_results_in_submission_panel: flag("show_detailed_results_in_submission_panel", true),
+        show_detailed_results_in_leaderboard: flag("show_detailed_results_in_leaderboard", true),
+        auto_run_submissions: flag("auto_run_submissions", true),
+        can_participants_make_submissions_public: flag("can_participants_make_submissions_public", true),
+        make_programs_available: flag("make_programs_available", false),
+        make_input_data_available: flag("make_input_data_available", false),
+        forum_enabled: flag("forum_enabled", true),
+        title: top.required_text("title", findings),
+        description: top.text("description", findings).unwrap_or_default(),
+        docker_image: top.text("docker_image", findings).unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
+        competition_type: top
+            .choice("competition_type", &types, findings)
+            .unwrap_or(CompetitionType::Competition),
+        reward: top.text("reward", findings),
+        contact_email: top.text("contact_email", findings),
+        fact_sheet: fact_sheet(top, findings),
+        image: BundlePath::new(),
+        terms: BundlePath::new(),
+        pages: Vec::new(),
+        tasks: Vec::new(),
+        solutions: Vec::new(),
+        phases: Vec::new(),
+        leaderboard: super::board::empty(),
+        locale: BTreeMap::new(),
+        organiser: None,
+        datasets: Vec::new(),
+        sandbox: None,
+        airlock: None,
+        finals_choose: None,
+        awards: Vec::new(),
+    }
+}
+
 /// Refuses a reference to an object on some server.
 pub(super) fn uuid_reference(key: &str, at: &Place, findings: &mut Findings) {
     let problem = format!("`{key}` refers to an object on another server, which cannot be had from here");
@@ -317,19 +313,22 @@ fn is_html(path: &str) -> bool {
 
 fn version_is_2(top: &mut Section<'_>, findings: &mut Findings) -> bool {
     let at = top.at("version");
-    let text = match top.get("version") {
-        None => None,
-        Some(node) => Some(scalar_text(node).unwrap_or_else(|| node.value.kind().to_owned())),
-    };
+    let written = |node: &Node| scalar_text(node).unwrap_or_else(|| node.value.kind().to_owned());
+    let text = top.get("version").map(written);
     match text.as_deref().map(str::trim) {
         Some("2") => true,
         None | Some("1" | "1.5") => {
+            let mend = if top.has("tasks") && top.has("leaderboards") {
+                "add `version: 2`, if this is meant to be a Codabench bundle"
+            } else {
+                "write it in Codabench's format v2 and set `version: 2`"
+            };
             let written = text.map_or("without a `version`".to_owned(), |text| format!("of version {text}"));
             findings.error(
                 "version-1",
                 &at,
                 format!("a bundle {written} is in CodaLab's old format (v1.5), which is not read yet"),
-                "write it in Codabench's format v2 and set `version: 2`",
+                mend,
             );
             false
         }

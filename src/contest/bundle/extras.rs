@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::competition::{Reader, Use};
 use super::finding::Place;
-use super::node::{Node, Value};
+use super::node::{Node, Value, join};
 use super::quantity::{read_size, read_span};
 use super::section::{Section, missing, scalar_text, wrong_kind};
 use crate::contest::definition::{
     AirlockRule, DatasetUse, Definition, InputVisibility, Localised, Resources, Task, Twin,
 };
-use crate::scoring::metric::MetricSpec;
+use crate::scoring::metric::{MetricSpec, SpecProblem, validate_list};
 
 /// What the block declares beyond what the definition keeps, for the checks that follow.
 #[derive(Debug, Default)]
@@ -182,17 +182,10 @@ impl Reader<'_> {
     fn task_extras(&mut self, mut section: Section<'_>, task: &mut Task, extras: &mut Extras) {
         if let Some(node) = section.get("metric") {
             let at = section.at("metric");
-            match &node.value {
-                Value::List(items) => {
-                    for (index, item) in items.iter().enumerate() {
-                        let at = Place { key: format!("{}[{index}]", at.key), line: item.line };
-                        task.metrics.extend(self.metric(item, &at));
-                    }
-                }
-                _ => task.metrics.extend(self.metric(node, &at)),
-            }
+            self.places.metrics.insert(task.index, at.clone());
+            task.metrics = self.metrics(node, &at);
         }
-        task.ids = self.file(&mut section, "ids", Use::Any);
+        task.ids = self.file(&mut section, "ids", Use::Table);
         let words = [("public", InputVisibility::Public), ("hidden", InputVisibility::Hidden)];
         if let Some(input) = section.choice("input", &words, &mut self.findings) {
             extras.input.insert(task.index, (input, section.at("input")));
@@ -200,6 +193,7 @@ impl Reader<'_> {
         let hidden_set = section.text("hidden_set", &mut self.findings);
         task.hidden_set = hidden_set.filter(|name| !name.trim().is_empty());
         if let Some(mut twin) = section.section("twin", &mut self.findings) {
+            self.places.twins.insert(task.index, twin.place.clone());
             for key in ["input", "reference"] {
                 if twin.get(key).is_none() {
                     missing(&twin.at(key), &mut self.findings);
@@ -214,6 +208,39 @@ impl Reader<'_> {
             task.resources = self.resources(limits);
         }
         section.finish(&mut self.findings);
+    }
+
+    /// One metric, or a list of them.
+    fn metrics(&mut self, node: &Node, at: &Place) -> Vec<MetricSpec> {
+        let empty = node.value == Value::List(Vec::new());
+        let read: Vec<(Option<MetricSpec>, Place)> = match &node.value {
+            Value::List(items) => items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| {
+                    let at = Place { key: format!("{}[{index}]", at.key), line: item.line };
+                    (self.metric(item, &at), at)
+                })
+                .collect(),
+            _ => vec![(self.metric(node, at), at.clone())],
+        };
+        let (mut metrics, places): (Vec<MetricSpec>, Vec<Place>) =
+            read.into_iter().filter_map(|(metric, at)| Some((metric?, at))).unzip();
+        for (index, SpecProblem { key, problem, mend }) in validate_list(&metrics) {
+            let place = places.get(index).unwrap_or(at);
+            let key_path = if empty { place.key.clone() } else { join(&place.key, &key) };
+            let at = Place { key: key_path, line: place.line };
+            let unknown = metrics.get(index).is_some_and(|metric| metric.unknown_keys.contains(&key));
+            if unknown {
+                self.findings.warn("unknown-key", &at, problem, mend);
+            } else if !metrics.is_empty() || empty {
+                self.findings.error("metric-invalid", &at, problem, mend);
+            }
+        }
+        for metric in &mut metrics {
+            metric.unknown_keys.clear();
+        }
+        metrics
     }
 
     fn metric(&mut self, node: &Node, at: &Place) -> Option<MetricSpec> {

@@ -37,7 +37,7 @@ pub struct Finding {
     pub mend: String,
 }
 
-/// All findings about a bundle: errors first, each kind in the order of the file.
+/// All findings about a bundle: errors first, each in the order of lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The findings.
@@ -160,9 +160,9 @@ impl Findings {
         self.found.iter().any(|finding| finding.severity == Severity::Error && finding.key == key)
     }
 
-    /// Puts errors first, then warnings, then notes.
+    /// Puts errors first, then warnings, then notes, each in the order of lines.
     pub(super) fn into_report(mut self) -> Report {
-        self.found.sort_by_key(|finding| finding.severity);
+        self.found.sort_by_key(|finding| (finding.severity, finding.line.unwrap_or(u64::MAX)));
         if self.found.len() > MOST_FINDINGS {
             let more = self.found.len() - MOST_FINDINGS;
             self.found.truncate(MOST_FINDINGS);

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use super::competition::Reader;
 use super::extras::Extras;
-use super::files::{digest_of, is_zip};
+use super::files::{FileEntry, digest_of, is_zip};
 use super::finding::{COMPETITION_YAML, Place, Severity};
 use crate::contest::definition::{Column, Definition, InputVisibility, Sorting, Task};
-use crate::submission::command::{METADATA_NAMES, command_of, split};
+use crate::scoring::metric::Direction;
+use crate::submission::command::{METADATA_NAMES, read_metadata, split};
 
 /// Files smaller than this are not taken for the answers when the same bytes stand elsewhere.
 const ANSWER_BYTES: u64 = 16;
@@ -66,7 +67,10 @@ impl Reader<'_> {
         if needs_image {
             self.check_image(&definition.docker_image, image_at);
         }
-        for column in &definition.leaderboard.columns {
+        let native = |column: &Column| {
+            definition.tasks.iter().flat_map(|task| &task.metrics).any(|metric| metric.column == column.key)
+        };
+        for column in definition.leaderboard.columns.iter().filter(|column| !native(column)) {
             self.check_direction(column);
         }
         for task in &definition.tasks {
@@ -76,6 +80,7 @@ impl Reader<'_> {
                 self.check_command(program, "ingestion_program", &at);
             }
             self.check_leaks(task, definition, &at);
+            self.check_twin(task);
             if task.input == InputVisibility::Hidden && task.twin.is_none() {
                 let problem = "the input is hidden and there is no twin: a participant whose program fails \
                                learns nothing about why";
@@ -87,6 +92,7 @@ impl Reader<'_> {
                 self.findings.warn("hidden-without-twin", &at, problem, mend);
             }
         }
+        self.check_hidden_sets(&definition.tasks);
         if !self.html_pages.is_empty() {
             self.html_pages.sort();
             self.html_pages.dedup();
@@ -144,7 +150,7 @@ impl Reader<'_> {
             Sorting::Desc if smaller && !larger => ("larger", "write `sorting: asc`, if smaller is better"),
             _ => return,
         };
-        let problem = format!("`{}` ranks {way} values first, which is unusual for its name", column.key);
+        let problem = format!("`{}` ranks {way} values first, which is unusual for its name", column.title);
         self.findings.warn("sorting-direction", &at, problem, mend);
     }
 
@@ -177,8 +183,8 @@ impl Reader<'_> {
 
     fn check_metric_columns(&mut self, task: &Task, definition: &Definition) {
         let columns = &definition.leaderboard.columns;
-        let at = Place { key: format!("shuyu.tasks.{}.metric", task.index), line: None };
-        for (position, metric) in task.metrics.iter().enumerate() {
+        let at = self.places.metrics.get(&task.index).cloned().unwrap_or_default();
+        for metric in &task.metrics {
             match columns.iter().find(|column| column.key == metric.column) {
                 None => {
                     let problem = format!("no leaderboard column has the key `{}`", metric.column);
@@ -190,11 +196,21 @@ impl Reader<'_> {
                     let mend = "name a column without `computation`";
                     self.findings.error("metric-column-computed", &at, problem, mend);
                 }
-                Some(_) => {}
-            }
-            if task.metrics[..position].iter().any(|other| other.column == metric.column) {
-                let problem = format!("two metrics write the column `{}`", metric.column);
-                self.findings.error("metric-column-twice", &at, problem, "give each metric its own column");
+                Some(column) => {
+                    let (sorting, word) = match metric.direction() {
+                        Direction::Higher => (Sorting::Desc, "desc"),
+                        Direction::Lower => (Sorting::Asc, "asc"),
+                    };
+                    if column.sorting != sorting {
+                        let place = self.places.columns.get(&column.key).cloned().unwrap_or_default();
+                        let problem = format!(
+                            "{} is sorted the other way round: its worst value comes first",
+                            metric.name
+                        );
+                        let mend = format!("write `sorting: {word}`");
+                        self.findings.warn("sorting-direction", &place, problem, mend);
+                    }
+                }
             }
         }
         let filled = |column: &&Column| {
@@ -210,6 +226,9 @@ impl Reader<'_> {
     fn check_command(&mut self, program: &str, key: &str, at: &Place) {
         let at = Place { key: format!("{}.{key}", at.key), line: at.line };
         let Ok(contents) = self.files.contents(program) else { return };
+        if self.files.kind(program).is_none() {
+            return;
+        }
         let Some(metadata) = self.files.text_within(program, &METADATA_NAMES) else {
             let deeper = contents.iter().find(|entry| {
                 entry.path.split('/').next_back().is_some_and(|name| METADATA_NAMES.contains(&name))
@@ -236,11 +255,20 @@ impl Reader<'_> {
             self.findings.error("program-without-command", &at, problem, mend);
             return;
         };
-        let Some(command) = command_of(&metadata) else {
-            let problem = format!("the metadata file of `{program}` has no `command`");
-            let mend = "add a line such as `command: python3 $program/score.py $input $output`";
-            self.findings.error("program-without-command", &at, problem, mend);
-            return;
+        let command = match read_metadata(&metadata) {
+            Ok(Some(command)) => command,
+            Ok(None) => {
+                let problem = format!("the metadata file of `{program}` has no `command`");
+                let mend = "add a line such as `command: python3 $program/score.py $input $output`";
+                self.findings.error("program-without-command", &at, problem, mend);
+                return;
+            }
+            Err(error) => {
+                let problem = format!("the metadata file of `{program}` is not valid YAML: {error}");
+                let mend = "correct that line; quote text that holds `: ` or `#`";
+                self.findings.error("program-without-command", &at, problem, mend);
+                return;
+            }
         };
         if let Err(error) = split(&command) {
             let problem = format!("`{program}`: {error}");
@@ -305,6 +333,60 @@ impl Reader<'_> {
                 problem,
                 mend,
             );
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// A twin's logs and scores are open, so it must not hold what is hidden.
+    fn check_twin(&mut self, task: &Task) {
+        let Some(twin) = &task.twin else { return };
+        let mut pairs = vec![(&twin.reference, &task.reference_data, "reference")];
+        if task.input == InputVisibility::Hidden {
+            pairs.push((&twin.input, &task.input_data, "input"));
+        }
+        for (open, hidden, what) in pairs {
+            let Some(hidden) = hidden else { continue };
+            let (Ok(open), Ok(secret)) = (self.files.contents(open), self.files.contents(hidden)) else {
+                continue;
+            };
+            let same = |entry: &&FileEntry| secret.iter().any(|other| other.sm3 == entry.sm3);
+            let telling = |entry: &&FileEntry| entry.size >= ANSWER_BYTES && !harmless(&entry.path);
+            if let Some(entry) = open.iter().filter(telling).find(same) {
+                let problem = format!(
+                    "the twin's {what} holds `{}`, which is also in the hidden {what}: everything about the twin is \
+                     shown to participants",
+                    entry.path
+                );
+                let at = self.places.twins.get(&task.index).cloned().unwrap_or_default();
+                let mend = "give the twin public or made-up data of its own";
+                self.findings.error("twin-not-separate", &at, problem, mend);
+            }
+        }
+    }
+
+    /// Tasks that ask about the same answers must share a ledger.
+    fn check_hidden_sets(&mut self, tasks: &[Task]) {
+        let mut seen: Vec<(String, &Task)> = Vec::new();
+        for task in tasks {
+            let Some(digest) = task.reference_data.as_deref().and_then(|path| self.content_digest(path))
+            else {
+                continue;
+            };
+            let first = seen.iter().find(|(known, _)| *known == digest).map(|(_, first)| *first);
+            match first {
+                Some(first) if first.hidden_set.is_none() || first.hidden_set != task.hidden_set => {
+                    let problem = format!(
+                        "the tasks {} and {} have the same reference data but count what was learnt about it apart",
+                        first.index, task.index
+                    );
+                    let mend = "give both the same `hidden_set` in `shuyu.tasks`";
+                    let at = self.places.tasks.get(&task.index).cloned().unwrap_or_default();
+                    self.findings.warn("hidden-set-split", &at, problem, mend);
+                }
+                Some(_) => {}
+                None => seen.push((digest, task)),
+            }
         }
     }
 }

@@ -107,7 +107,7 @@ pub enum BundleError {
     },
 }
 
-/// Reads and checks the bundle at `source`, a folder or a zip. A zip is unpacked below `staging`,
+/// Reads and checks the bundle at `source`: a folder, its `competition.yaml`, or a zip. A zip is unpacked below `staging`,
 /// an existing empty directory, where the bundle's files then stay; a folder is read in place.
 ///
 /// # Errors
@@ -157,6 +157,9 @@ fn locate(
         return Ok(Some(source.to_owned()));
     }
     let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if name == COMPETITION_YAML {
+        return Ok(source.parent().map(|parent| parent.to_owned()));
+    }
     let zip = File::open(source)
         .map_err(|source| BundleError::Io { what: "opening the bundle".to_owned(), source })?;
     let anywhere = Place::default();

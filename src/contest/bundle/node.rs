@@ -93,13 +93,14 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => Some(node(raw, text, &Place::default(), findings)),
         Err(error) => {
+            let shown = error.to_string().replace("<input>", COMPETITION_YAML);
             let location = error.location();
             let line = location.map(|location| location.line()).filter(|line| *line > 0);
             let column = location.map_or(0, |location| location.column());
             let at = Place { key: String::new(), line };
             let problem = match line {
-                Some(line) => format!("not valid YAML, line {line}, column {column}:\n{error}"),
-                None => format!("not valid YAML:\n{error}"),
+                Some(line) => format!("not valid YAML, line {line}, column {column}:\n{shown}"),
+                None => format!("not valid YAML:\n{shown}"),
             };
             let mend = "correct the line shown; indent with spaces and quote text that holds `: ` or `#`";
             findings.record(Severity::Error, "yaml-broken", COMPETITION_YAML, &at, problem, mend.to_owned());
@@ -131,6 +132,8 @@ fn node(raw: Spanned<Raw>, text: &str, at: &Place, findings: &mut Findings) -> N
     };
     let value = match raw.value {
         Raw::Null => Value::Null,
+        // One letter is text for PyYAML, and so for the authors of bundles: `target: y`.
+        Raw::Bool(_) if written().len() == 1 => Value::Text(written()),
         Raw::Bool(value) => Value::Bool(value, written()),
         Raw::Int(value) => Value::Int(value, written()),
         Raw::Float(value) => Value::Float(value, written()),

@@ -6,6 +6,7 @@ use super::competition::{Reader, Use};
 use super::dates::read_date;
 use super::finding::Place;
 use super::section::{Section, missing, scalar_text, wrong_kind};
+use super::tasks::NO_INDEX;
 use crate::contest::definition::{Phase, Task};
 
 /// A phase and where its dates stand.
@@ -160,11 +161,15 @@ impl Reader<'_> {
         let findings = &mut self.findings;
         for draft in drafts.iter() {
             let Phase { start, end, name, .. } = &draft.phase;
-            if let Some(end) = end.filter(|end| end <= start)
-                && !findings.has_errors_at(&draft.start_at.key)
-            {
-                let problem = format!("the phase `{name}` ends at {end}, before or when it starts ({start})");
+            let Some(end) = end.filter(|_| !findings.has_errors_at(&draft.start_at.key)) else { continue };
+            if end < *start {
+                let problem = format!("the phase `{name}` ends at {end}, before it starts ({start})");
                 findings.error("phase-ends-before-start", &draft.end_at, problem, "correct one of the dates");
+            } else if end == *start {
+                let problem =
+                    format!("the phase `{name}` ends when it starts ({start}): a date means midnight");
+                let mend = "write the day after as `end`, or a time";
+                findings.warn("phase-empty", &draft.end_at, problem, mend);
             }
         }
         for pair in drafts.windows(2) {
@@ -201,7 +206,7 @@ impl Reader<'_> {
     }
 
     fn check_use(&mut self, drafts: &[Draft], tasks: &[Task]) {
-        for task in tasks {
+        for task in tasks.iter().filter(|task| task.index != NO_INDEX) {
             let users: Vec<&str> = drafts
                 .iter()
                 .filter(|draft| draft.phase.tasks.contains(&task.index))

@@ -8,6 +8,9 @@ use crate::contest::definition::{InputVisibility, Resources, Task};
 /// Keys that Codabench's own exports carry and that mean nothing here.
 const EXPORTED_KEYS: [&str; 1] = ["is_public"];
 
+/// Stands for an `index` that is missing or unreadable, which is an error already.
+pub(super) const NO_INDEX: i64 = i64::MIN;
+
 impl Reader<'_> {
     /// Reads the tasks, in the order of their `index`.
     pub(super) fn tasks(&mut self, top: &mut Section<'_>) -> Vec<Task> {
@@ -19,7 +22,7 @@ impl Reader<'_> {
         for (place, node) in items {
             let Some(mut section) = Section::of(node, place, &mut self.findings) else { continue };
             let task = self.task(&mut section);
-            if tasks.iter().any(|known| known.index == task.index) {
+            if task.index != NO_INDEX && tasks.iter().any(|known| known.index == task.index) {
                 let problem = format!("two tasks have the index {}", task.index);
                 let mend = "give each task its own index, and name it in `phases`";
                 self.findings.error("task-index-duplicate", &section.at("index"), problem, mend);
@@ -44,7 +47,7 @@ impl Reader<'_> {
         let name = name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| {
             let mend = "add `name`";
             self.findings.warn("task-unnamed", &section.at("name"), "the task has no name", mend);
-            format!("Task {index}")
+            if index == NO_INDEX { "Task".to_owned() } else { format!("Task {index}") }
         });
         Task {
             index,
@@ -74,5 +77,5 @@ pub(super) fn own_index(section: &mut Section<'_>, findings: &mut Findings) -> i
     if section.get("index").is_none() {
         missing(&section.at("index"), findings);
     }
-    section.whole("index", findings).unwrap_or(-1)
+    section.whole("index", findings).unwrap_or(NO_INDEX)
 }
