@@ -361,8 +361,8 @@ fn pump(
     }
 }
 
-#[expect(clippy::expect_used, reason = "the cipher's only error is an input beyond 64 GiB")]
 /// Makes a header: the file's key under the master key, bound to the object's name.
+#[expect(clippy::expect_used, reason = "the cipher's only error is an input beyond 64 GiB")]
 fn wrap(master: &MasterKey, data_key: &[u8; 16], nonce: [u8; 12], object: &str) -> [u8; HEADER_LEN] {
     let mut header = [0u8; HEADER_LEN];
     header[..8].copy_from_slice(MAGIC);
