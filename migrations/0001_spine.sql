@@ -369,15 +369,21 @@ CREATE INDEX replies_by_submission ON replies (submission_id);
 CREATE UNIQUE INDEX replies_once_a_run ON replies (run_id, kind) WHERE run_id IS NOT NULL;
 
 -- The board: cleared values of the submissions that stand on it, kept by the airlock.
+-- version is the phase's board_version at the row's last change, so that a process
+-- that holds version n asks for what came after it; removed rows stay as a mark.
 CREATE TABLE standings (
     phase_id TEXT NOT NULL REFERENCES phases (id),
     submission_id TEXT NOT NULL REFERENCES submissions (id),
     team_id TEXT NOT NULL,
     scores TEXT NOT NULL,
     submitted_at BIGINT NOT NULL,
+    entries BIGINT NOT NULL,
+    removed BIGINT NOT NULL,
+    version BIGINT NOT NULL,
     PRIMARY KEY (phase_id, submission_id)
 );
 CREATE INDEX standings_by_team ON standings (phase_id, team_id);
+CREATE INDEX standings_by_version ON standings (phase_id, version);
 
 -- Live updates -----------------------------------------------------------------------------------
 

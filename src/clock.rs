@@ -78,7 +78,12 @@ impl Entropy {
 
     /// A fresh identifier (UUID version 7) stamped with the clock's time.
     pub fn id<T: From<Uuid>>(&self, clock: &Clock) -> T {
-        let millis = u64::try_from(clock.millis()).unwrap_or(0);
+        self.id_at(clock.now())
+    }
+
+    /// A fresh identifier stamped with a time that was taken from the clock before.
+    pub fn id_at<T: From<Uuid>>(&self, at: Timestamp) -> T {
+        let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
         T::from(Builder::from_unix_timestamp_millis(millis, &self.bytes::<10>()).into_uuid())
     }
 }

@@ -2,8 +2,14 @@
 //! here and are printed with their causes; the exit code is 0 for success, 1 for failure, 2 for a
 //! command that was not understood.
 
+pub mod assembly;
+pub mod backup;
+pub mod competition;
+pub mod competition_check;
+pub mod dry_run;
 mod serve;
 mod user;
+mod worker;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -40,20 +46,37 @@ pub(crate) struct Common {
 enum Command {
     /// Serve the pages and the API, and take runs from the queue
     Serve(serve::Args),
+    /// Take runs from the queue, without pages; needs a database and a store shared with `serve`
+    Worker,
     /// Add users, make reset links, list users
     #[command(subcommand)]
     User(user::Command),
+    /// Check, import and publish competitions
+    #[command(subcommand)]
+    Competition(competition::Command),
+    /// Run the whole pipeline on one submission, without a server
+    DryRun(dry_run::DryRunArgs),
 }
 
 /// Reads the command line and runs the subcommand it names.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    // before anything else: the scoring child limits itself and starts no runtime
+    match arguments.next().as_deref() {
+        Some(crate::scoring::native::CHILD_SUBCOMMAND) => return crate::scoring::native::child_main(),
+        Some("bench-metrics") => return crate::scoring::bench::main(arguments),
+        _ => {}
+    }
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Serve(args) => serve::run(&cli.common, args),
-        Command::User(command) => user::run(&cli.common, command),
+        Command::Serve(args) => serve::run(&cli.common, args).map(|()| ExitCode::SUCCESS),
+        Command::Worker => worker::run(&cli.common).map(|()| ExitCode::SUCCESS),
+        Command::User(command) => user::run(&cli.common, command).map(|()| ExitCode::SUCCESS),
+        Command::Competition(command) => competition::run(&cli.common, command),
+        Command::DryRun(args) => dry_run::run(&cli.common, args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("shuyu: {error:#}");
             ExitCode::FAILURE

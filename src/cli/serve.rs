@@ -5,9 +5,15 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use super::{Common, block_on, database, log, world};
+use super::worker::worker_name;
+use super::{Common, assembly, block_on, log};
+use crate::audit::Sequencer;
+use crate::clock::Clock;
 use crate::config::Settings;
+use crate::submission::run::Carrier;
+use crate::submission::worker::Worker;
 use crate::web::{self, App};
 
 /// What `shuyu serve` takes.
@@ -19,19 +25,36 @@ pub(super) struct Args {
     /// The address people type, without a slash at the end
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Take no runs from the queue; `shuyu worker` does, here or elsewhere
+    #[arg(long)]
+    no_worker: bool,
 }
 
 pub(super) fn run(common: &Common, args: Args) -> anyhow::Result<()> {
     let listen = args.listen.map(|address| address.to_string());
-    let settings = common.settings(&[("listen", listen), ("public_url", args.public_url)])?;
+    let worker = args.no_worker.then(|| "false".to_owned());
+    let flags = [("listen", listen), ("public_url", args.public_url), ("worker.enabled", worker)];
+    let settings = common.settings(&flags)?;
     log(&settings.log)?;
     block_on(serve(settings))
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let db = database(&settings).await?;
-    let (clock, _) = world();
-    let app = App::new(settings, db.clone(), clock, Vec::new())?;
+    let house = assembly::house(&settings, Clock::system()).await?;
+    let db = house.db.clone();
+    let stop = CancellationToken::new();
+    let sequencing = tokio::spawn(Sequencer::new(db.clone()).run(stop.clone()));
+    let mut checks = Vec::new();
+    let working = if settings.worker.enabled {
+        let instance = assembly::instance_of(&settings)?;
+        let carrier = assembly::carrier(&settings, house.clone(), &instance).await?;
+        checks.push(docker_check(&carrier));
+        let worker = Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots());
+        Some(tokio::spawn(worker.work(stop.clone())))
+    } else {
+        None
+    };
+    let app = App::new(settings, house, checks)?;
     let listener = TcpListener::bind(app.settings.listen)
         .await
         .with_context(|| format!("cannot listen on {}", app.settings.listen))?;
@@ -51,12 +74,32 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         })
         .await?;
     reading.await?;
+    stop.cancel();
+    if let Some(working) = working {
+        working.await?;
+    }
+    sequencing.await?;
     db.close().await;
     Ok(())
 }
 
+/// Whether the engine answers and has the image that programs run in.
+fn docker_check(carrier: &Carrier) -> web::Check {
+    let carrier = carrier.clone();
+    web::Check::new("docker", move || {
+        let carrier = carrier.clone();
+        async move {
+            carrier.engine.ping().await.map_err(|e| e.to_string())?;
+            for image in carrier.images.local_images() {
+                carrier.engine.check_image(image).await.map_err(|e| e.to_string())?;
+            }
+            Ok("the engine answers and has the images".to_owned())
+        }
+    })
+}
+
 /// Returns when the process is asked to end.
-async fn stopped() {
+pub(super) async fn stopped() {
     let terminated = async {
         match signal(SignalKind::terminate()) {
             Ok(mut signal) => drop(signal.recv().await),

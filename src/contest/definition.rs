@@ -236,7 +236,7 @@ pub struct Solution {
 /// A phase: a span of time with its tasks and quotas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
-    /// The author's `index` (phases are counted by position).
+    /// Its position, counted from 0: the author's `index` only sorts.
     pub index: i64,
     /// Name.
     pub name: String,
@@ -337,7 +337,8 @@ pub struct Column {
     pub sorting: Sorting,
     /// For computed columns, how they come from the others.
     pub computation: Option<Computation>,
-    /// `index` of the columns a computed column is made of; empty: all the others.
+    /// `index` of the columns a computed column is made of, never empty then (the reader fills in all
+    /// columns that are not computed where the author names none); empty for other columns.
     pub computation_indexes: Vec<i64>,
     /// Decimals shown on pages (the interface gives six).
     pub precision: u32,

@@ -1,6 +1,24 @@
-//! What a competition is: the bundle reader, phases, tasks, teams and quotas.
+//! What a competition is: the bundle reader, phases, tasks, registrations, teams.
 //!
-//! Central types: [`definition::Definition`] (what the author declared) and `bundle::Bundle` (a
-//! checked folder). May call `store`, `audit`, `people`; must never touch HTTP or Docker.
+//! Central types: [`definition::Definition`] (what the author declared), [`bundle::Bundle`] (a
+//! checked folder), [`model::Competition`] (what the installation holds). May call `store`, `audit`,
+//! `people`, and `submission::unpack` for its bounded unpacker; must never touch HTTP or Docker.
 
-// `definition` joins the build when `scoring::metric` stands.
+pub mod bundle;
+pub mod db;
+pub mod definition;
+pub mod entry;
+pub mod import;
+pub mod model;
+
+use crate::store::{Connection, StoreError};
+use model::Competition;
+
+/// Digest of the terms a participant has to accept now; empty when the terms' file is gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn terms_digest(conn: &mut Connection, competition: &Competition) -> Result<String, StoreError> {
+    let file = db::file(conn, competition.id, &competition.definition.terms).await?;
+    Ok(file.map(|f| f.digest).unwrap_or_default())
+}

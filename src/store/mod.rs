@@ -1,15 +1,18 @@
 //! The database (sqlx) and the objects (object_store).
 //!
 //! Central types: [`Db`] hands out connections and transactions on SQLite or PostgreSQL; [`Row`]
-//! reads columns into our types. Rooms keep their SQL in their own `db.rs` and borrow a connection
-//! from here. This room calls nobody and knows no domain.
+//! reads columns into our types; [`Objects`] keeps files; [`backup`] copies both. Rooms keep their SQL in their
+//! own `db.rs` and borrow a connection from here. This room calls `crypto` alone and knows no domain.
 
+pub mod backup;
 mod database;
 pub mod events;
 mod migrations;
+pub mod objects;
 mod row;
 
 pub use database::{Connection, Db, Engine, Tx};
+pub use objects::{Class, ObjectError, ObjectKey, ObjectPlace, Objects, S3Settings, Stored};
 pub use row::Row;
 
 /// What can go wrong between us and the database or the object store.
@@ -37,6 +40,9 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The object store failed, or what was asked of it cannot be.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
     /// The database's address is not one we know.
     #[error("{0:?} is not a database address: give sqlite:PATH or postgres://…")]
     Address(String),

@@ -11,6 +11,7 @@ use super::live::Live;
 use super::templates::{TemplateError, Templates};
 use crate::clock::{Clock, Entropy};
 use crate::config::Settings;
+use crate::house::House;
 use crate::people::{People, SessionTerms};
 use crate::store::Db;
 
@@ -22,6 +23,8 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     /// The settings.
     pub settings: Settings,
+    /// What the acting rooms are handed: database, objects, time, bells.
+    pub house: House,
     /// The database.
     pub db: Db,
     /// The time.
@@ -46,8 +49,8 @@ impl App {
     ///
     /// # Errors
     /// When a template or text cannot be read.
-    pub fn new(settings: Settings, db: Db, clock: Clock, checks: Vec<Check>) -> Result<Self, TemplateError> {
-        let entropy = Entropy;
+    pub fn new(settings: Settings, house: House, checks: Vec<Check>) -> Result<Self, TemplateError> {
+        let (db, clock, entropy) = (house.db.clone(), house.clock.clone(), house.entropy);
         let session = &settings.session;
         let terms = SessionTerms {
             idle: Duration::from_secs(u64::from(session.idle_minutes) * 60),
@@ -60,7 +63,7 @@ impl App {
         let mut all = vec![Check::database(&db), Check::disk(&settings.data_dir)];
         all.extend(checks);
         let shared =
-            Shared { settings, db, clock, entropy, people, templates, live, limits, checks: all };
+            Shared { settings, house, db, clock, entropy, people, templates, live, limits, checks: all };
         Ok(Self(Arc::new(shared)))
     }
 }

@@ -1,0 +1,426 @@
+//! SQL of replies and standings. Reading a row here is the one way, beside the rule, to a
+//! [`Cleared`]: what it holds was told already.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+
+use super::{Cleared, Organizer, Public, Team};
+use crate::ids::{CompetitionId, HiddenSetId, PhaseId, ReplyId, RunId, SubmissionId, TaskId, TeamId, UserId};
+use crate::scoring::leaderboard::{Entry, Scores};
+use crate::store::{Connection, Row, StoreError};
+
+/// Who is told about what.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// The hidden set that the reply derives from.
+    pub hidden_set: HiddenSetId,
+    /// The person who submitted.
+    pub person: UserId,
+    /// The person's team.
+    pub team: TeamId,
+    /// The competition.
+    pub competition: CompetitionId,
+    /// The phase.
+    pub phase: PhaseId,
+    /// The submission.
+    pub submission: SubmissionId,
+    /// The run.
+    pub run: RunId,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Payload {
+    pub task: Option<TaskId>,
+    pub team: Scores,
+    pub organizer: Scores,
+}
+
+pub(super) async fn insert(
+    conn: &mut Connection,
+    id: ReplyId,
+    context: &Context,
+    kind: &str,
+    payload: &Payload,
+    bits: f64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO replies (id, hidden_set_id, person_id, team_id, competition_id, phase_id, \
+         submission_id, run_id, kind, payload, bits, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(id.to_string())
+    .bind(context.hidden_set.to_string())
+    .bind(context.person.to_string())
+    .bind(context.team.to_string())
+    .bind(context.competition.to_string())
+    .bind(context.phase.to_string())
+    .bind(context.submission.to_string())
+    .bind(context.run.to_string())
+    .bind(kind)
+    .bind(serde_json::to_string(payload).unwrap_or_else(|_| "{}".to_owned()))
+    .bind(bits)
+    .bind(now.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The newest scores told about each task of a submission: (task, for the team, for organizers).
+pub(super) async fn newest_scores(
+    conn: &mut Connection,
+    submission: SubmissionId,
+) -> Result<Vec<Payload>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT payload FROM replies WHERE submission_id = $1 AND kind IN ('score', 'rescore') \
+         ORDER BY created_at, id",
+    )
+    .bind(submission.to_string())
+    .fetch_all(conn)
+    .await?;
+    let mut newest: Vec<Payload> = Vec::new();
+    for row in &rows {
+        let payload: Payload = row.json("payload")?;
+        newest.retain(|p| p.task != payload.task);
+        newest.push(payload);
+    }
+    Ok(newest)
+}
+
+/// Scores that were told, one after the other.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// When.
+    pub at: Timestamp,
+    /// The submission.
+    pub submission: SubmissionId,
+    /// The task.
+    pub task: Option<TaskId>,
+    /// Whether a rescore told it.
+    pub rescored: bool,
+    /// The scores.
+    pub scores: Cleared<Scores, Team>,
+    /// Bits charged.
+    pub bits: f64,
+}
+
+/// Every score told about a submission, in order of time: old ones stay beside new ones.
+pub async fn history(conn: &mut Connection, submission: SubmissionId) -> Result<Vec<Told>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT submission_id, kind, payload, bits, created_at FROM replies \
+         WHERE submission_id = $1 AND kind IN ('score', 'rescore') ORDER BY created_at, id",
+    )
+    .bind(submission.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(told).collect()
+}
+
+/// Every score told to a team in a phase, in order of time.
+pub async fn team_history(
+    conn: &mut Connection,
+    phase: PhaseId,
+    team: TeamId,
+) -> Result<Vec<Told>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT r.submission_id, r.kind, r.payload, r.bits, s.created_at FROM replies r \
+         JOIN submissions s ON s.id = r.submission_id \
+         WHERE s.phase_id = $1 AND s.team_id = $2 AND r.kind IN ('score', 'rescore') \
+         ORDER BY s.created_at, r.id",
+    )
+    .bind(phase.to_string())
+    .bind(team.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(told).collect()
+}
+
+fn told(row: &AnyRow) -> Result<Told, StoreError> {
+    let payload: Payload = row.json("payload")?;
+    Ok(Told {
+        at: row.time("created_at")?,
+        submission: row.parsed("submission_id")?,
+        task: payload.task,
+        rescored: row.text("kind")? == "rescore",
+        scores: Cleared::new(payload.team),
+        bits: row.float("bits")?,
+    })
+}
+
+/// What one person was charged about one hidden set, in bits.
+pub async fn charged_to_person(
+    conn: &mut Connection,
+    set: HiddenSetId,
+    person: UserId,
+) -> Result<f64, StoreError> {
+    sqlx::query(
+        "SELECT CAST(COALESCE(SUM(bits), 0) AS DOUBLE PRECISION) AS bits FROM replies \
+         WHERE hidden_set_id = $1 AND person_id = $2",
+    )
+    .bind(set.to_string())
+    .bind(person.to_string())
+    .fetch_one(conn)
+    .await?
+    .float("bits")
+}
+
+/// What a team can know of a hidden set, in bits: everything told to anybody who was ever a member.
+pub async fn charged_to_team(
+    conn: &mut Connection,
+    set: HiddenSetId,
+    team: TeamId,
+) -> Result<f64, StoreError> {
+    sqlx::query(
+        "SELECT CAST(COALESCE(SUM(bits), 0) AS DOUBLE PRECISION) AS bits FROM replies \
+         WHERE hidden_set_id = $1 AND (team_id = $2 OR \
+         person_id IN (SELECT user_id FROM memberships WHERE team_id = $2))",
+    )
+    .bind(set.to_string())
+    .bind(team.to_string())
+    .fetch_one(conn)
+    .await?
+    .float("bits")
+}
+
+/// One line of the organizer's view of the ledger.
+#[derive(Clone, Debug, Serialize)]
+pub struct Exposure {
+    /// The hidden set.
+    pub hidden_set: String,
+    /// Replies given about it.
+    pub replies: i64,
+    /// Different people who got one.
+    pub people: i64,
+    /// Bits, all of them together: what the whole field knows if it pools its answers.
+    pub bits: f64,
+}
+
+/// What has been told about each hidden set that a competition's tasks ask about, in all competitions.
+pub async fn exposures(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<Vec<Exposure>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT h.name AS name, COUNT(r.id) AS replies, COUNT(DISTINCT r.person_id) AS people, \
+         CAST(COALESCE(SUM(r.bits), 0) AS DOUBLE PRECISION) AS bits FROM hidden_sets h \
+         LEFT JOIN replies r ON r.hidden_set_id = h.id \
+         WHERE h.id IN (SELECT hidden_set_id FROM tasks WHERE competition_id = $1) \
+         GROUP BY h.name ORDER BY h.name",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Exposure {
+                hidden_set: row.text("name")?,
+                replies: row.int("replies")?,
+                people: row.int("people")?,
+                bits: row.float("bits")?,
+            })
+        })
+        .collect()
+}
+
+/// Bits charged to each team of a competition, by summing the replies given to it.
+pub async fn bits_by_team(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<HashMap<TeamId, f64>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT team_id, CAST(SUM(bits) AS DOUBLE PRECISION) AS bits FROM replies \
+         WHERE competition_id = $1 GROUP BY team_id",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("team_id")?, row.float("bits")?))).collect()
+}
+
+// Standings ---------------------------------------------------------------------------------------
+
+/// Gives the board of a phase its next version, and locks it for the rest of the transaction.
+pub(super) async fn next_version(conn: &mut Connection, phase: PhaseId) -> Result<i64, StoreError> {
+    sqlx::query("UPDATE phases SET board_version = board_version + 1 WHERE id = $1 RETURNING board_version")
+        .bind(phase.to_string())
+        .fetch_one(conn)
+        .await?
+        .int("board_version")
+}
+
+/// The version of a phase's board.
+pub async fn board_version(conn: &mut Connection, phase: PhaseId) -> Result<i64, StoreError> {
+    sqlx::query("SELECT board_version FROM phases WHERE id = $1")
+        .bind(phase.to_string())
+        .fetch_one(conn)
+        .await?
+        .int("board_version")
+}
+
+pub(super) struct Standing {
+    pub phase: PhaseId,
+    pub submission: SubmissionId,
+    pub team: TeamId,
+    pub scores: Payload,
+    pub submitted_at: Timestamp,
+    pub entries: i64,
+}
+
+pub(super) async fn put_standing(
+    conn: &mut Connection,
+    standing: &Standing,
+    version: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO standings (phase_id, submission_id, team_id, scores, submitted_at, entries, removed, \
+         version) VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT (phase_id, submission_id) \
+         DO UPDATE SET scores = excluded.scores, entries = excluded.entries, removed = 0, \
+         version = excluded.version",
+    )
+    .bind(standing.phase.to_string())
+    .bind(standing.submission.to_string())
+    .bind(standing.team.to_string())
+    .bind(serde_json::to_string(&standing.scores).unwrap_or_else(|_| "{}".to_owned()))
+    .bind(standing.submitted_at.as_millisecond())
+    .bind(standing.entries)
+    .bind(version)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes a team's rows off the board except `keep`.
+pub(super) async fn remove_standings(
+    conn: &mut Connection,
+    phase: PhaseId,
+    team: TeamId,
+    keep: &[SubmissionId],
+    version: i64,
+) -> Result<(), StoreError> {
+    let rows = sqlx::query(
+        "SELECT submission_id FROM standings WHERE phase_id = $1 AND team_id = $2 AND removed = 0",
+    )
+    .bind(phase.to_string())
+    .bind(team.to_string())
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in &rows {
+        let submission: SubmissionId = row.parsed("submission_id")?;
+        if !keep.contains(&submission) {
+            sqlx::query(
+                "UPDATE standings SET removed = 1, version = $3 \
+                 WHERE phase_id = $1 AND submission_id = $2",
+            )
+            .bind(phase.to_string())
+            .bind(submission.to_string())
+            .bind(version)
+            .execute(&mut *conn)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// A change of the board: a row that stands, or one that was removed.
+#[derive(Clone, Debug)]
+pub struct BoardChange {
+    /// The row, as anybody may see it.
+    pub entry: Entry<Public>,
+    /// The hidden columns, for organizers.
+    pub organizer: Cleared<Scores, Organizer>,
+    /// Whether it stands no more.
+    pub removed: bool,
+}
+
+/// The board's rows that changed after `version` (0: all of them).
+pub async fn board_changes(
+    conn: &mut Connection,
+    phase: PhaseId,
+    version: i64,
+) -> Result<Vec<BoardChange>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT submission_id, team_id, scores, submitted_at, entries, removed FROM standings \
+         WHERE phase_id = $1 AND version > $2 AND (removed = 0 OR $2 > 0)",
+    )
+    .bind(phase.to_string())
+    .bind(version)
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let payload: Payload = row.json("scores")?;
+            Ok(BoardChange {
+                entry: Entry {
+                    submission: row.parsed("submission_id")?,
+                    team: row.parsed("team_id")?,
+                    scores: Cleared::new(payload.team),
+                    submitted_at: row.time("submitted_at")?,
+                    entries: row.int("entries")?,
+                },
+                organizer: Cleared::new(payload.organizer),
+                removed: row.flag("removed")?,
+            })
+        })
+        .collect()
+}
+
+/// A finished submission that may stand on the board.
+pub(super) struct Candidate {
+    pub submission: SubmissionId,
+    pub submitted_at: Timestamp,
+    pub chosen: bool,
+    pub payloads: Vec<Payload>,
+}
+
+/// A team's finished and told submissions to a phase, in order of time, with what was told of each
+/// task last; those disqualified are left out.
+pub(super) async fn candidates(
+    conn: &mut Connection,
+    phase: PhaseId,
+    team: TeamId,
+) -> Result<Vec<Candidate>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT s.id AS id, s.created_at AS created_at, s.chosen AS chosen, r.payload AS payload \
+         FROM submissions s JOIN replies r ON r.submission_id = s.id \
+         WHERE s.phase_id = $1 AND s.team_id = $2 AND s.disclosed_state = 'finished' \
+         AND s.disqualified_at IS NULL AND s.trial = 0 AND r.kind IN ('score', 'rescore') \
+         ORDER BY s.created_at, s.id, r.created_at, r.id",
+    )
+    .bind(phase.to_string())
+    .bind(team.to_string())
+    .fetch_all(conn)
+    .await?;
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for row in &rows {
+        let submission: SubmissionId = row.parsed("id")?;
+        let payload: Payload = row.json("payload")?;
+        if candidates.last().is_none_or(|c| c.submission != submission) {
+            candidates.push(Candidate {
+                submission,
+                submitted_at: row.time("created_at")?,
+                chosen: row.flag("chosen")?,
+                payloads: Vec::new(),
+            });
+        }
+        if let Some(candidate) = candidates.last_mut() {
+            candidate.payloads.retain(|p| p.task != payload.task);
+            candidate.payloads.push(payload);
+        }
+    }
+    Ok(candidates)
+}
+
+/// Whether any score was told about a submission.
+pub(super) async fn has_scores(conn: &mut Connection, submission: SubmissionId) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT id FROM replies WHERE submission_id = $1 AND kind IN ('score', 'rescore') LIMIT 1",
+    )
+    .bind(submission.to_string())
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.is_some())
+}

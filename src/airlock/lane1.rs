@@ -1,0 +1,324 @@
+//! Lane 1, scores: what a run's outcome becomes before anybody is told, and the board made of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::db::{self, Candidate, Context, Payload, Standing};
+use super::rule::{self, ColumnRule, OUTCOME_BITS, Refusal};
+use super::{Cleared, Hidden, Organizer, Team};
+use crate::clock::{Clock, Entropy};
+use crate::contest::definition::{Leaderboard, SubmissionRule};
+use crate::ids::{PhaseId, SubmissionId, TaskId, TeamId};
+use crate::scoring::leaderboard::{Scores, add_computed, compare, join_tasks};
+use crate::store::{Connection, ObjectError, ObjectKey, Objects, StoreError, Tx};
+
+/// Whether a reply is the submission's own or a rescore's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// The submission's score.
+    Score,
+    /// A rescore's; the earlier reply stays beside it.
+    Rescore,
+}
+
+/// Clears a run's exact scores under the phase's rule: writes the reply and charges the ledger in
+/// the caller's transaction. A refusal is itself a reply, charged one bit.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reply_scores(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    context: &Context,
+    task: TaskId,
+    kind: ReplyKind,
+    columns: &[ColumnRule],
+    scores: Hidden<Scores>,
+) -> Result<Result<(), Refusal>, StoreError> {
+    let now = clock.now();
+    match rule::judge(columns, &scores.into_inner()) {
+        Ok(verdict) => {
+            let kind = match kind {
+                ReplyKind::Score => "score",
+                ReplyKind::Rescore => "rescore",
+            };
+            let payload = Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
+            db::insert(tx, entropy.id(clock), context, kind, &payload, verdict.bits, now).await?;
+            Ok(Ok(()))
+        }
+        Err(refusal) => {
+            let payload = Payload { task: Some(task), ..Payload::default() };
+            db::insert(tx, entropy.id(clock), context, "failure", &payload, 1.0, now).await?;
+            Ok(Err(refusal))
+        }
+    }
+}
+
+/// Clears the scores of a run on the twin, whose reference data is public: nothing is charged.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reply_twin(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    context: &Context,
+    task: TaskId,
+    columns: &[ColumnRule],
+    scores: Hidden<Scores>,
+) -> Result<Result<(), Refusal>, StoreError> {
+    match rule::judge(columns, &scores.into_inner()) {
+        Ok(verdict) => {
+            let payload = Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
+            db::insert(tx, entropy.id(clock), context, "twin", &payload, 0.0, clock.now()).await?;
+            Ok(Ok(()))
+        }
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+/// Keeps a run's exact scores sealed, for final standings and disputes, and gives them back.
+///
+/// # Errors
+/// When the object store fails.
+pub async fn keep_exact(
+    objects: &Objects,
+    key: &ObjectKey,
+    scores: Hidden<Scores>,
+) -> Result<Hidden<Scores>, ObjectError> {
+    let exact = scores.into_inner();
+    // as the numbers' bits, which JSON would not keep to the last digit
+    let bits: std::collections::BTreeMap<&str, u64> =
+        exact.iter().map(|(key, value)| (key.as_str(), value.to_bits())).collect();
+    let document = serde_json::to_vec(&bits).unwrap_or_default();
+    objects.put_bytes(key, &document).await?;
+    Ok(Hidden::new(exact))
+}
+
+/// Charges for telling that a run on public input failed while it was scored (one bit: a scorer's
+/// exit code derives from hidden data).
+///
+/// # Errors
+/// When the database fails.
+pub async fn reply_failure(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    context: &Context,
+    task: TaskId,
+) -> Result<(), StoreError> {
+    let payload = Payload { task: Some(task), ..Payload::default() };
+    db::insert(tx, entropy.id(clock), context, "failure", &payload, 1.0, clock.now()).await
+}
+
+/// When the outcome of a closed run is told: the first of 1 s, 10 s, 60 s or the limit after its
+/// start that has not passed when it ends.
+pub fn release_time(started: Timestamp, ended: Timestamp, limit: Duration) -> Timestamp {
+    let limit = limit.max(Duration::from_secs(60));
+    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60), limit]
+        .into_iter()
+        .filter_map(|tick| started.checked_add(tick).ok())
+        .find(|&tick| tick >= ended)
+        .unwrap_or(ended)
+}
+
+/// Charges for telling when and how a closed run ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reply_outcome(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    context: &Context,
+    task: TaskId,
+) -> Result<(), StoreError> {
+    let payload = Payload { task: Some(task), ..Payload::default() };
+    db::insert(tx, entropy.id(clock), context, "outcome", &payload, OUTCOME_BITS, clock.now()).await
+}
+
+/// What a team was told of a submission: the row that the leaderboard would show, and each task's
+/// scores.
+#[derive(Clone, Debug)]
+pub struct Row<A: super::Audience> {
+    /// The row, with computed columns.
+    pub scores: Cleared<Scores, A>,
+    /// Scores by task.
+    pub tasks: Vec<(Option<TaskId>, Cleared<Scores, A>)>,
+}
+
+/// What a team was told of a submission.
+///
+/// # Errors
+/// When the database fails.
+pub async fn row_for_team(
+    conn: &mut Connection,
+    board: &Leaderboard,
+    submission: SubmissionId,
+) -> Result<Row<Team>, StoreError> {
+    let payloads = db::newest_scores(conn, submission).await?;
+    let row = for_team(board, &payloads);
+    let tasks = payloads.into_iter().map(|p| (p.task, Cleared::new(p.team))).collect();
+    Ok(Row { scores: Cleared::new(row.team), tasks })
+}
+
+/// What organizers may see of a submission: hidden columns too.
+///
+/// # Errors
+/// When the database fails.
+pub async fn row_for_organizer(
+    conn: &mut Connection,
+    board: &Leaderboard,
+    submission: SubmissionId,
+) -> Result<Row<Organizer>, StoreError> {
+    let payloads = db::newest_scores(conn, submission).await?;
+    let row = for_team(board, &payloads);
+    let all = |team: Scores, organizer: Scores| Cleared::new(team.into_iter().chain(organizer).collect());
+    let tasks = payloads.into_iter().map(|p| (p.task, all(p.team, p.organizer))).collect();
+    Ok(Row { scores: all(row.team, row.organizer), tasks })
+}
+
+/// Whether a score of the submission was ever told.
+///
+/// # Errors
+/// When the database fails.
+pub async fn was_scored(conn: &mut Connection, submission: SubmissionId) -> Result<bool, StoreError> {
+    db::has_scores(conn, submission).await
+}
+
+/// Joins tasks and adds computed columns. A computed column that rests on a hidden one, or is itself
+/// hidden, goes to organizers alone.
+fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
+    let told = join_tasks(payloads.iter().map(|p| &p.team));
+    let secret = join_tasks(payloads.iter().map(|p| &p.organizer));
+    let team = add_computed(&visible(board), told.clone());
+    let everything = add_computed(board, told.into_iter().chain(secret).collect());
+    let organizer = everything.into_iter().filter(|(key, _)| !team.contains_key(key)).collect();
+    Payload { task: None, team, organizer }
+}
+
+/// The board without its hidden columns and without the computed columns that rest on them.
+fn visible(board: &Leaderboard) -> Leaderboard {
+    let mut visible = board.clone();
+    loop {
+        let before = visible.columns.len();
+        let indexes: Vec<i64> = visible.columns.iter().filter(|c| !c.hidden).map(|c| c.index).collect();
+        let any_plain_hidden = board.columns.iter().any(|c| c.hidden && c.computation.is_none());
+        visible.columns.retain(|c| {
+            let rests_on_hidden = c.computation.is_some()
+                && match c.computation_indexes.is_empty() {
+                    true => any_plain_hidden,
+                    false => c.computation_indexes.iter().any(|i| !indexes.contains(i)),
+                };
+            !c.hidden && !rests_on_hidden
+        });
+        if visible.columns.len() == before {
+            return visible;
+        }
+    }
+}
+
+/// Puts the right submissions of a team on the board of a phase, after one of them was told, chosen,
+/// disqualified or rescored. The board is made of replies alone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn update_standing(
+    tx: &mut Tx,
+    board: &Leaderboard,
+    phase: PhaseId,
+    team: TeamId,
+) -> Result<i64, StoreError> {
+    let version = db::next_version(tx, phase).await?;
+    let candidates = db::candidates(tx, phase, team).await?;
+    let entries = i64::try_from(candidates.len()).unwrap_or(i64::MAX);
+    let rows: Vec<(Candidate, Payload)> = candidates
+        .into_iter()
+        .map(|c| {
+            let payload = for_team(board, &c.payloads);
+            (c, payload)
+        })
+        .collect();
+    let standing = standing_rows(board, rows);
+    let keep: Vec<SubmissionId> = standing.iter().map(|(c, _)| c.submission).collect();
+    db::remove_standings(tx, phase, team, &keep, version).await?;
+    for (candidate, scores) in standing {
+        let row = Standing {
+            phase,
+            submission: candidate.submission,
+            team,
+            scores,
+            submitted_at: candidate.submitted_at,
+            entries,
+        };
+        db::put_standing(tx, &row, version).await?;
+    }
+    Ok(version)
+}
+
+/// A team's submissions to a phase that improved on all its earlier ones, in order of time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn improvements(
+    conn: &mut Connection,
+    board: &Leaderboard,
+    phase: PhaseId,
+    team: TeamId,
+) -> Result<Vec<SubmissionId>, StoreError> {
+    let ranking = board.ranking_columns();
+    let mut best: Option<Scores> = None;
+    let mut improved = Vec::new();
+    for candidate in db::candidates(conn, phase, team).await? {
+        let scores = for_team(board, &candidate.payloads).team;
+        if best.as_ref().is_none_or(|b| compare(&ranking, &scores, b).is_lt()) {
+            improved.push(candidate.submission);
+            best = Some(scores);
+        }
+    }
+    Ok(improved)
+}
+
+/// Applies the submission rule to a team's candidates, which come in order of time.
+fn standing_rows(board: &Leaderboard, mut rows: Vec<(Candidate, Payload)>) -> Vec<(Candidate, Payload)> {
+    let last = |rows: Vec<(Candidate, Payload)>| rows.into_iter().next_back().into_iter().collect();
+    match board.submission_rule {
+        SubmissionRule::ForceLatestMultiple => rows,
+        SubmissionRule::ForceLast => last(rows),
+        SubmissionRule::ForceBest => {
+            let ranking = board.ranking_columns();
+            // a stable sort: of equals, the earlier one stands
+            rows.sort_by(|(_, a), (_, b)| compare(&ranking, &a.team, &b.team));
+            rows.truncate(1);
+            rows
+        }
+        SubmissionRule::AddAndDeleteMultiple => {
+            rows.retain(|(c, _)| c.chosen);
+            rows
+        }
+        SubmissionRule::Add | SubmissionRule::AddAndDelete => {
+            rows.retain(|(c, _)| c.chosen);
+            last(rows)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_run_is_told_at_the_first_tick_after_its_end() {
+        let start = Timestamp::UNIX_EPOCH;
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let limit = Duration::from_secs(600);
+        for (ended, told) in
+            [(0, 1_000), (1_000, 1_000), (1_001, 10_000), (10_001, 60_000), (60_001, 600_000)]
+        {
+            assert_eq!(release_time(start, at(ended), limit), at(told), "ended at {ended} ms");
+        }
+        assert_eq!(release_time(start, at(600_500), limit), at(600_500));
+    }
+}

@@ -1,0 +1,80 @@
+//! Puts the rooms together from the settings: the database, the object store, the engine.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::clock::{Clock, Entropy};
+use crate::config::{ObjectsKind, Settings};
+use crate::crypto::{KeyFile, Sealer};
+use crate::house::House;
+use crate::sandbox::{Engine, ImageTable, SandboxSettings};
+use crate::store::{Db, ObjectPlace, Objects, S3Settings};
+use crate::submission::run::Carrier;
+
+/// Opens the database and the object store; makes what is missing in the data directory.
+///
+/// # Errors
+/// When a directory, the key file, the database or the object store cannot be used.
+pub async fn house(settings: &Settings, clock: Clock) -> Result<House> {
+    crate::crypto::self_test().context("the cryptographic self-test failed; do not use this build")?;
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("cannot make the data directory {}", settings.data_dir.display()))?;
+    let keys = KeyFile::load_or_create(&settings.key_file, &Entropy)?;
+    let objects = Objects::open(&object_place(settings), Sealer::new(keys))?;
+    let db = Db::connect(&settings.database).await.context("cannot open the database")?;
+    Ok(House::new(db, objects, clock))
+}
+
+fn object_place(settings: &Settings) -> ObjectPlace {
+    let o = &settings.objects;
+    match o.kind {
+        ObjectsKind::Local => ObjectPlace::Directory(settings.data_dir.join("objects")),
+        ObjectsKind::S3 => ObjectPlace::S3(S3Settings {
+            endpoint: o.endpoint.clone(),
+            bucket: o.bucket.clone(),
+            region: o.region.clone(),
+            access_key: o.access_key.clone(),
+            secret_key: o.secret_key.0.clone(),
+            allow_http: o.allow_http,
+            path_style: true,
+        }),
+    }
+}
+
+/// Connects to the Docker engine and gives what carries runs.
+///
+/// # Errors
+/// When the engine cannot be reached or the work directory cannot be used.
+pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Result<Carrier> {
+    let work_dir = absolute(&settings.work_dir)?;
+    std::fs::create_dir_all(&work_dir)
+        .with_context(|| format!("cannot make the work directory {}", work_dir.display()))?;
+    let cache = work_dir.join("cache");
+    std::fs::create_dir_all(&cache).context("cannot make the cache of public inputs")?;
+    let engine = Engine::connect(SandboxSettings {
+        instance: instance.to_owned(),
+        work_dir,
+        runtime: match settings.runtime {
+            crate::config::Runtime::Runc => "runc".to_owned(),
+            crate::config::Runtime::Runsc => "runsc".to_owned(),
+        },
+        socket: settings.docker_host.strip_prefix("unix://").map(PathBuf::from),
+        clock: house.clock.clone(),
+    })
+    .await?;
+    let images = ImageTable::with(settings.images.clone());
+    let scorer = std::env::current_exe().context("cannot find our own binary, which scores")?;
+    Ok(Carrier { house, engine, images, scorer, cache })
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot make {} absolute", path.display()))
+}
+
+/// A name for what belongs to this work directory on this machine, the same after a restart.
+pub fn instance_of(settings: &Settings) -> Result<String> {
+    let work_dir = absolute(&settings.work_dir)?;
+    let digest = crate::crypto::sm3(work_dir.as_os_str().as_encoded_bytes()).to_string();
+    Ok(digest.chars().take(12).collect())
+}

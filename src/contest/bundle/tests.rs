@@ -1,0 +1,6 @@
+//! Bundles made in temporary directories, read and judged.
+
+mod fixture;
+mod mistakes;
+mod reading;
+mod round_trip;

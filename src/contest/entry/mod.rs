@@ -1,0 +1,347 @@
+//! Who takes part: registrations, terms accepted, teams and dated memberships.
+//!
+//! A participant without a team gets one of their own at the first submission. A team may be joined
+//! by a secret link until the competition's merge lock; who was ever a member stays on record,
+//! because the ledger counts what each of them was told.
+
+pub mod db;
+
+use jiff::Timestamp;
+
+use super::model::{Competition, Membership, Participant, ParticipantState, Team};
+use crate::audit::{self, Actor, Entry};
+use crate::clock::{Clock, Entropy};
+use crate::crypto::Sm3Digest;
+use crate::ids::{TeamId, UserId};
+use crate::store::{StoreError, Tx};
+
+/// Members that a team may have.
+pub const TEAM_LIMIT: usize = 10;
+
+/// Why an entry was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// The terms shown were not accepted, or have changed since.
+    #[error("the terms have to be accepted first; they may have changed since you last saw them")]
+    TermsNotAccepted,
+    /// The person is not admitted.
+    #[error("you are not admitted to this competition ({0}); register on its page, or ask its organizer")]
+    NotAdmitted(String),
+    /// The merge lock has passed.
+    #[error("teams of this competition have been fixed since {0}; ask the organizer")]
+    TeamsLocked(Timestamp),
+    /// The person has a team already.
+    #[error("you are in team {0:?}; leave it first")]
+    InTeam(String),
+    /// The person has no team.
+    #[error("you are in no team of this competition")]
+    NoTeam,
+    /// The name is taken.
+    #[error("a team named {0:?} exists in this competition; choose another name")]
+    NameTaken(String),
+    /// The name is empty, too long, or has control characters.
+    #[error("a team's name has 1 to 40 characters, none of them a control character")]
+    BadName,
+    /// The link is not valid (any more).
+    #[error("this invitation is not valid any more; ask a member of the team for a new link")]
+    BadInvitation,
+    /// The team is full.
+    #[error("team {0:?} has {TEAM_LIMIT} members, the most there may be")]
+    TeamFull(String),
+    /// Leaving would lose submissions.
+    #[error("team {0:?} has submitted and you are its last member, so you cannot leave it")]
+    LastMember(String),
+    /// The person is not registered.
+    #[error("no registration of this person is known; refresh the page")]
+    NoRegistration,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Registers a person who accepts the terms whose digest is `terms`; admits at once where the
+/// competition says so. Registering twice changes nothing but the terms accepted.
+///
+/// # Errors
+/// [`EntryError::NotAdmitted`] for someone who was refused or removed.
+pub async fn register(
+    tx: &mut Tx,
+    clock: &Clock,
+    competition: &Competition,
+    user: UserId,
+    terms: &str,
+) -> Result<ParticipantState, EntryError> {
+    let now = clock.now();
+    let state = match db::state(tx, competition.id, user).await? {
+        Some(state @ (ParticipantState::Denied | ParticipantState::Removed)) => {
+            return Err(EntryError::NotAdmitted(state.to_string()));
+        }
+        Some(state) => state,
+        None if competition.definition.registration_auto_approve => ParticipantState::Approved,
+        None => ParticipantState::Pending,
+    };
+    db::register(tx, competition.id, user, state, terms, now).await?;
+    let entry = Entry::new(now, Actor::User(user), "participant.registered", ("user", user))
+        .competition(competition.id)
+        .detail("state", state.as_str())
+        .detail("terms", terms);
+    audit::record(tx, entry).await?;
+    Ok(state)
+}
+
+/// The organizer's decision on a registration.
+///
+/// # Errors
+/// [`EntryError::NoRegistration`] when the person never registered.
+pub async fn decide(
+    tx: &mut Tx,
+    clock: &Clock,
+    competition: &Competition,
+    organizer: UserId,
+    user: UserId,
+    state: ParticipantState,
+    reason: &str,
+) -> Result<(), EntryError> {
+    let now = clock.now();
+    if !db::decide(tx, competition.id, user, state, organizer, reason, now).await? {
+        return Err(EntryError::NoRegistration);
+    }
+    let entry = Entry::new(now, Actor::User(organizer), "participant.decided", ("user", user))
+        .competition(competition.id)
+        .detail("state", state.as_str())
+        .detail("reason", reason);
+    Ok(audit::record(tx, entry).await?)
+}
+
+/// Makes sure that a person is admitted and has accepted the current terms.
+///
+/// # Errors
+/// [`EntryError::NotAdmitted`] or [`EntryError::TermsNotAccepted`].
+pub async fn admitted(
+    tx: &mut Tx,
+    competition: &Competition,
+    user: UserId,
+    terms: &str,
+) -> Result<(), EntryError> {
+    let registration = db::registration(tx, competition.id, user).await?;
+    match registration {
+        Some((ParticipantState::Approved, accepted)) if accepted == terms => Ok(()),
+        Some((ParticipantState::Approved, _)) => Err(EntryError::TermsNotAccepted),
+        Some((state, _)) => Err(EntryError::NotAdmitted(state.to_string())),
+        None => Err(EntryError::NotAdmitted("not registered".to_owned())),
+    }
+}
+
+fn open_for_teams(competition: &Competition, now: Timestamp) -> Result<(), EntryError> {
+    match competition.merge_lock_at {
+        Some(lock) if now >= lock => Err(EntryError::TeamsLocked(lock)),
+        _ => Ok(()),
+    }
+}
+
+fn checked_name(name: &str) -> Result<String, EntryError> {
+    let name = name.trim();
+    let length = name.chars().count();
+    if length == 0 || length > 40 || name.chars().any(char::is_control) {
+        return Err(EntryError::BadName);
+    }
+    Ok(name.to_owned())
+}
+
+/// The team of a person, made with the person's own name when there is none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn team_for_submitting(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    competition: &Competition,
+    user: UserId,
+    display_name: &str,
+) -> Result<Team, EntryError> {
+    if let Some(team) = db::team_of(tx, competition.id, user).await? {
+        return Ok(team);
+    }
+    let wanted: String = display_name.chars().filter(|c| !c.is_control()).take(30).collect();
+    let wanted = if wanted.trim().is_empty() { "Team".to_owned() } else { wanted.trim().to_owned() };
+    let mut name = wanted.clone();
+    let mut number = 2;
+    while db::team_named(tx, competition.id, &name).await? {
+        name = format!("{wanted} {number}");
+        number += 1;
+    }
+    found(tx, clock, entropy, competition, user, name).await
+}
+
+async fn found(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    competition: &Competition,
+    user: UserId,
+    name: String,
+) -> Result<Team, EntryError> {
+    let now = clock.now();
+    let team =
+        Team { id: entropy.id(clock), competition: competition.id, name, created_at: now, created_by: user };
+    db::insert_team(tx, &team).await?;
+    db::join(tx, &team, user, now).await?;
+    let entry = Entry::new(now, Actor::User(user), "team.created", ("team", team.id))
+        .competition(competition.id)
+        .detail("name", team.name.as_str());
+    audit::record(tx, entry).await?;
+    Ok(team)
+}
+
+/// Makes a team with a chosen name.
+///
+/// # Errors
+/// When teams are locked, the person has one, or the name is bad or taken.
+pub async fn create_team(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    competition: &Competition,
+    user: UserId,
+    name: &str,
+) -> Result<Team, EntryError> {
+    open_for_teams(competition, clock.now())?;
+    let name = checked_name(name)?;
+    if let Some(team) = db::team_of(tx, competition.id, user).await? {
+        return Err(EntryError::InTeam(team.name));
+    }
+    if db::team_named(tx, competition.id, &name).await? {
+        return Err(EntryError::NameTaken(name));
+    }
+    found(tx, clock, entropy, competition, user, name).await
+}
+
+/// Gives the person's team another name.
+///
+/// # Errors
+/// When the person has no team, or the name is bad or taken.
+pub async fn rename_team(
+    tx: &mut Tx,
+    clock: &Clock,
+    competition: &Competition,
+    user: UserId,
+    name: &str,
+) -> Result<Team, EntryError> {
+    let name = checked_name(name)?;
+    let mut team = db::team_of(tx, competition.id, user).await?.ok_or(EntryError::NoTeam)?;
+    if team.name != name && db::team_named(tx, competition.id, &name).await? {
+        return Err(EntryError::NameTaken(name));
+    }
+    db::rename(tx, team.id, &name).await?;
+    let entry = Entry::new(clock.now(), Actor::User(user), "team.renamed", ("team", team.id))
+        .competition(competition.id)
+        .detail("from", team.name.as_str())
+        .detail("to", name.as_str());
+    audit::record(tx, entry).await?;
+    team.name = name;
+    Ok(team)
+}
+
+/// Makes a new invitation for the person's team and gives its secret; earlier ones stop working.
+///
+/// # Errors
+/// When teams are locked or the person has no team.
+pub async fn invite(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    competition: &Competition,
+    user: UserId,
+) -> Result<String, EntryError> {
+    open_for_teams(competition, clock.now())?;
+    let team = db::team_of(tx, competition.id, user).await?.ok_or(EntryError::NoTeam)?;
+    let secret = entropy.secret();
+    db::set_invitation(tx, team.id, Some(&Sm3Digest::of(secret.as_bytes()).to_string())).await?;
+    let entry = Entry::new(clock.now(), Actor::User(user), "team.invited", ("team", team.id))
+        .competition(competition.id);
+    audit::record(tx, entry).await?;
+    Ok(secret)
+}
+
+/// The team that an invitation's secret leads to.
+///
+/// # Errors
+/// [`EntryError::BadInvitation`] when there is none.
+pub async fn invited_to(
+    tx: &mut Tx,
+    competition: &Competition,
+    secret: &str,
+) -> Result<(Team, Vec<Membership>), EntryError> {
+    let digest = Sm3Digest::of(secret.as_bytes()).to_string();
+    let team = db::team_by_invitation(tx, competition.id, &digest).await?.ok_or(EntryError::BadInvitation)?;
+    let members = db::members(tx, team.id).await?;
+    Ok((team, members))
+}
+
+/// Joins the team that an invitation leads to. A person whose own team has never submitted leaves it.
+///
+/// # Errors
+/// When teams are locked, the link is not valid, the team is full, or the person's present team has
+/// submitted and would be left without a member.
+pub async fn join(
+    tx: &mut Tx,
+    clock: &Clock,
+    competition: &Competition,
+    user: UserId,
+    secret: &str,
+) -> Result<Team, EntryError> {
+    let now = clock.now();
+    open_for_teams(competition, now)?;
+    let (team, members) = invited_to(tx, competition, secret).await?;
+    let present = members.iter().filter(|m| m.left_at.is_none()).count();
+    if members.iter().any(|m| m.user == user && m.left_at.is_none()) {
+        return Ok(team);
+    }
+    if present >= TEAM_LIMIT {
+        return Err(EntryError::TeamFull(team.name));
+    }
+    if db::team_of(tx, competition.id, user).await?.is_some() {
+        leave(tx, clock, competition, user).await?;
+    }
+    db::join(tx, &team, user, now).await?;
+    let entry =
+        Entry::new(now, Actor::User(user), "team.joined", ("team", team.id)).competition(competition.id);
+    audit::record(tx, entry).await?;
+    Ok(team)
+}
+
+/// Leaves the person's team.
+///
+/// # Errors
+/// When teams are locked, the person has none, or is the last member of one that has submitted.
+pub async fn leave(
+    tx: &mut Tx,
+    clock: &Clock,
+    competition: &Competition,
+    user: UserId,
+) -> Result<TeamId, EntryError> {
+    let now = clock.now();
+    open_for_teams(competition, now)?;
+    let team = db::team_of(tx, competition.id, user).await?.ok_or(EntryError::NoTeam)?;
+    let present = db::members(tx, team.id).await?.iter().filter(|m| m.left_at.is_none()).count();
+    if present == 1 && db::has_submitted(tx, team.id).await? {
+        return Err(EntryError::LastMember(team.name));
+    }
+    db::leave(tx, team.id, user, now).await?;
+    let entry =
+        Entry::new(now, Actor::User(user), "team.left", ("team", team.id)).competition(competition.id);
+    audit::record(tx, entry).await?;
+    Ok(team.id)
+}
+
+/// Everyone registered for a competition, those who wait first, then by time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn participants(
+    conn: &mut crate::store::Connection,
+    competition: &Competition,
+) -> Result<Vec<Participant>, StoreError> {
+    db::participants(conn, competition.id).await
+}

@@ -1,0 +1,42 @@
+//! [`House`]: what a room needs to act: the database, the objects, time, randomness, and the bells
+//! that wake whoever waits in the same process.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::clock::{Clock, Entropy};
+use crate::store::{Db, Objects};
+
+/// What every acting room is handed. Cheap to clone.
+#[derive(Clone)]
+pub struct House {
+    /// The database.
+    pub db: Db,
+    /// The object store.
+    pub objects: Objects,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// Rung when a run was queued, so that a worker in this process takes it at once; workers
+    /// elsewhere find it at their next look.
+    pub queue_bell: Arc<Notify>,
+    /// Rung when an event was published.
+    pub event_bell: Arc<Notify>,
+}
+
+impl House {
+    /// Puts a house together.
+    pub fn new(db: Db, objects: Objects, clock: Clock) -> Self {
+        Self { db, objects, clock, entropy: Entropy, queue_bell: Arc::default(), event_bell: Arc::default() }
+    }
+
+    /// Wakes the workers and the live pages of this process, after a commit.
+    pub fn ring(&self) {
+        self.queue_bell.notify_waiters();
+        self.queue_bell.notify_one();
+        self.event_bell.notify_waiters();
+        self.event_bell.notify_one();
+    }
+}

@@ -1,0 +1,133 @@
+//! Whose a container, mount, directory or cgroup is: written on each of them, so that the reaper can
+//! ask whether the owner still lives.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::ids::RunId;
+
+pub(super) const INSTANCE: &str = "shuyu.instance";
+const KIND: &str = "shuyu.kind";
+const SLUG: &str = "shuyu.step";
+const DEADLINE: &str = "shuyu.deadline";
+
+/// The steps of a run that take a container of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// The submission's program, or the ingestion program around it, on the input data.
+    Prediction,
+    /// The organizer's scoring program on predictions and reference data.
+    Scoring,
+    /// The prediction step on the debug twin's public data.
+    TwinPrediction,
+    /// The scoring step on the debug twin's public data.
+    TwinScoring,
+}
+
+impl Step {
+    const ALL: [Self; 4] = [Self::Prediction, Self::Scoring, Self::TwinPrediction, Self::TwinScoring];
+
+    /// The name used in labels and paths: lower-case letters and `_`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prediction => "prediction",
+            Self::Scoring => "scoring",
+            Self::TwinPrediction => "twin_prediction",
+            Self::TwinScoring => "twin_scoring",
+        }
+    }
+}
+
+/// The one attempt at a run to which something belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// The run.
+    pub run: RunId,
+    /// Which attempt at it, counted from 0 or 1 as the queue does.
+    pub attempt: i64,
+}
+
+impl Owner {
+    /// `<run>-<attempt>-<what>`, the name of everything that belongs to this owner.
+    pub(super) fn slug(&self, what: impl fmt::Display) -> String {
+        format!("{}-{}-{what}", self.run, self.attempt)
+    }
+
+    /// Reads a [slug](Owner::slug) back; `None` for a name that is not ours.
+    pub(super) fn from_slug(slug: &str) -> Option<Self> {
+        let run = slug.get(..36)?.parse().ok()?;
+        let (attempt, what) = slug.get(36..)?.strip_prefix('-')?.split_once('-')?;
+        let known = what.starts_with("staged") || Step::ALL.iter().any(|step| step.as_str() == what);
+        known.then_some(Self { run, attempt: attempt.parse().ok()? })
+    }
+}
+
+/// Which step of which attempt at which run a container holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RunLabel {
+    /// The run.
+    pub run: RunId,
+    /// Which attempt at it.
+    pub attempt: i64,
+    /// Which of its steps.
+    pub step: Step,
+}
+
+impl RunLabel {
+    /// The attempt this step belongs to.
+    pub fn owner(&self) -> Owner {
+        Owner { run: self.run, attempt: self.attempt }
+    }
+
+    pub(super) fn slug(&self) -> String {
+        self.owner().slug(self.step.as_str())
+    }
+
+    /// The container's labels; `deadline` in milliseconds since 1970.
+    pub(super) fn to_docker(self, instance: &str, kind: &str, deadline: i64) -> HashMap<String, String> {
+        HashMap::from([
+            (INSTANCE.to_owned(), instance.to_owned()),
+            (KIND.to_owned(), kind.to_owned()),
+            (SLUG.to_owned(), self.slug()),
+            (DEADLINE.to_owned(), deadline.to_string()),
+        ])
+    }
+}
+
+/// Owner and deadline (milliseconds since 1970) of a container with these labels.
+pub(super) fn read_docker(labels: &HashMap<String, String>) -> Option<(Owner, i64)> {
+    let owner = Owner::from_slug(labels.get(SLUG)?)?;
+    Some((owner, labels.get(DEADLINE)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_slugs_are_read_back() {
+        let run: RunId = "0193e4a0-0000-7000-8000-00000000002a".parse().expect("a UUID");
+        for step in Step::ALL {
+            let label = RunLabel { run, attempt: 12, step };
+            let labels = label.to_docker("here", "submission", 1_700_000_000_000);
+            assert_eq!(read_docker(&labels), Some((label.owner(), 1_700_000_000_000)));
+        }
+        let owner = Owner { run, attempt: 0 };
+        assert_eq!(Owner::from_slug(&owner.slug("staged3")), Some(owner));
+    }
+
+    #[test]
+    fn names_that_are_not_ours_have_no_owner() {
+        for name in [
+            "",
+            "lost+found",
+            "0193e4a0-0000-7000-8000-00000000002a",
+            "0193e4a0-0000-7000-8000-00000000002a-1",
+            "0193e4a0-0000-7000-8000-00000000002a-x-scoring",
+            "0193e4a0-0000-7000-8000-00000000002a-1-home",
+            "一二三四五六七八九十一二三四五六七八九十",
+        ] {
+            assert_eq!(Owner::from_slug(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What every container is held to, and what differs between the kinds of run.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
+    MountBindOptions, MountBindOptionsPropagationEnum, MountType, ResourcesUlimits,
+};
+use tokio::sync::mpsc;
+
+use super::label::RunLabel;
+use super::log::LogChunk;
+use super::tmpfs::OutputSpec;
+use super::{SandboxError, seccomp};
+
+/// User and group of every sandboxed process; it owns nothing on the host. The images know it as
+/// `participant` (`scripts/image`).
+pub const SANDBOX_UID: u32 = 61_000;
+
+/// Size and file count of `/tmp` in a run container. Its memory is on top of the declared memory.
+const TMP: (u64, u64) = (512 << 20, 65_536);
+/// The same for `/dev/shm`, which Python's multiprocessing uses.
+const SHM: (u64, u64) = (64 << 20, 1024);
+const OPEN_FILES: i64 = 4096;
+/// The engine refuses less (6 MiB), and no interpreter starts in it.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+/// The kinds of run container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// A submission's program (or ingestion around it): sees input data, never reference data.
+    Submission,
+    /// The organizer's scoring program: sees predictions and reference data, no participant code.
+    Scoring,
+}
+
+impl Profile {
+    /// The name used in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submission => "submission",
+            Self::Scoring => "scoring",
+        }
+    }
+
+    /// What a run gets where the bundle says nothing: one processor, 2 GiB, 256 processes for a
+    /// submission and 128 for a scorer.
+    pub fn default_resources(self) -> Resources {
+        let pids = match self {
+            Self::Submission => 256,
+            Self::Scoring => 128,
+        };
+        Resources { cpus: 1.0, memory: 2 << 30, pids }
+    }
+}
+
+/// What a run may use at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resources {
+    /// Processors; 0.5 is half of one. More than the machine has is cut to that.
+    pub cpus: f64,
+    /// Bytes for the program itself. The container's limit is this plus the sizes of its tmpfs
+    /// mounts (output, `/tmp`, `/dev/shm`), since the kernel charges those to it; there is no swap.
+    pub memory: u64,
+    /// Processes and threads together.
+    pub pids: u32,
+}
+
+/// A directory or file of the host that the program may read. Mounts below it are not seen. It must
+/// be readable for everyone (0644, 0755): the sandbox's user owns nothing.
+#[derive(Clone, Debug)]
+pub struct ReadOnlyBind {
+    /// An existing absolute path.
+    pub host: PathBuf,
+    /// Where the program sees it, an absolute path.
+    pub container: String,
+}
+
+/// One step of a run, to be held in a container of its own.
+#[derive(Debug)]
+pub struct RunSpec {
+    /// The kind of run.
+    pub profile: Profile,
+    /// Whose it is.
+    pub label: RunLabel,
+    /// A local image ([`super::ImageTable::local`]).
+    pub image: String,
+    /// Program and arguments; no shell is put around it.
+    pub command: Vec<String>,
+    /// Working directory, an absolute path in the container; read-only unless it is the output.
+    pub workdir: String,
+    /// Environment on top of the image's. `HOME=/tmp`, `PYTHONUNBUFFERED=1` and the thread counts of
+    /// numerical libraries are set already, and can be replaced here.
+    pub env: Vec<(String, String)>,
+    /// What the program may read.
+    pub binds: Vec<ReadOnlyBind>,
+    /// What it may write, besides `/tmp` and `/dev/shm`.
+    pub output: OutputSpec,
+    /// What it may use at a time.
+    pub resources: Resources,
+    /// How long it may take, from its start.
+    pub wall_clock: Duration,
+    /// How long it may print nothing; `None` for as long as it likes.
+    pub silent_limit: Option<Duration>,
+    /// Bytes of standard output and standard error to keep.
+    pub log_cap: usize,
+    /// Where to send output as it comes, up to `log_cap` bytes. Chunks are dropped rather than
+    /// waited for when the receiver is slow.
+    pub log_sink: Option<mpsc::Sender<LogChunk>>,
+}
+
+impl RunSpec {
+    /// The container's hard memory limit in bytes.
+    pub(super) fn memory_limit(&self) -> u64 {
+        self.resources.memory + self.output.bytes + TMP.0 + SHM.0
+    }
+
+    pub(super) fn check(&self) -> Result<(), SandboxError> {
+        let refuse = |what: String| Err(SandboxError::Spec { what });
+        if self.command.is_empty() {
+            return refuse("the command is empty".to_owned());
+        }
+        if !self.resources.cpus.is_finite() || self.resources.cpus < 0.01 {
+            return refuse(format!("{} processors; at least 0.01 are needed", self.resources.cpus));
+        }
+        if self.resources.memory < LEAST_MEMORY {
+            return refuse(format!(
+                "{} bytes of memory; at least {LEAST_MEMORY} are needed",
+                self.resources.memory
+            ));
+        }
+        if self.resources.pids < 4 {
+            return refuse(format!("{} processes; at least 4 are needed", self.resources.pids));
+        }
+        let words = self.command.iter().chain(self.env.iter().flat_map(|(name, value)| [name, value]));
+        if words.into_iter().any(|word| word.contains('\0')) {
+            return refuse("the command or the environment has a NUL character".to_owned());
+        }
+        let targets = self.binds.iter().map(|bind| &bind.container);
+        let mut targets: Vec<&str> =
+            targets.chain([&self.output.container]).map(|path| path.trim_end_matches('/')).collect();
+        if let Some(path) = targets.iter().chain([&&*self.workdir]).find(|path| !path.starts_with('/')) {
+            return refuse(format!("{path:?} in the container is not an absolute path"));
+        }
+        targets.sort_unstable();
+        match targets.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => refuse(format!("{} is mounted twice", pair[0])),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a run's container is called and belongs to, beside its specification.
+pub(super) struct Place<'a> {
+    pub(super) labels: HashMap<String, String>,
+    pub(super) cgroup_parent: &'a str,
+    pub(super) output: String,
+    pub(super) runtime: &'a str,
+    /// Processors of the machine.
+    pub(super) cpus: f64,
+}
+
+/// The body of the engine's create call for a run container.
+pub(super) fn run_container(spec: &RunSpec, place: Place<'_>) -> ContainerCreateBody {
+    let cpus = spec.resources.cpus.min(place.cpus);
+    let mut mounts: Vec<Mount> = spec
+        .binds
+        .iter()
+        .map(|bind| bind_mount(bind.host.to_string_lossy().into_owned(), &bind.container, true))
+        .collect();
+    mounts.push(bind_mount(place.output, &spec.output.container, false));
+    let host = HostConfig {
+        mounts: Some(mounts),
+        tmpfs: Some(HashMap::from([
+            ("/tmp".to_owned(), tmpfs_options(TMP, "exec")),
+            ("/dev/shm".to_owned(), tmpfs_options(SHM, "noexec")),
+        ])),
+        runtime: Some(place.runtime.to_owned()),
+        cgroup_parent: Some(place.cgroup_parent.to_owned()),
+        ..isolation(cpus, spec.memory_limit(), spec.resources.pids)
+    };
+    ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        entrypoint: Some(Vec::new()),
+        cmd: Some(spec.command.clone()),
+        working_dir: Some(spec.workdir.clone()),
+        env: Some(environment(spec, cpus)),
+        user: Some(format!("{SANDBOX_UID}:{SANDBOX_UID}")),
+        hostname: Some("sandbox".to_owned()),
+        network_disabled: Some(true),
+        attach_stdin: Some(false),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        tty: Some(false),
+        open_stdin: Some(false),
+        labels: Some(place.labels),
+        host_config: Some(host),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// What holds for every container without exception, whatever is mounted into it.
+fn isolation(cpus: f64, memory: u64, pids: u32) -> HostConfig {
+    let memory = i64::try_from(memory).unwrap_or(i64::MAX);
+    let limit = |name: &str, value: i64| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(value),
+        hard: Some(value),
+    };
+    HostConfig {
+        network_mode: Some("none".to_owned()),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges".to_owned(), format!("seccomp={}", seccomp::profile())]),
+        readonly_rootfs: Some(true),
+        privileged: Some(false),
+        init: Some(true),
+        memory: Some(memory),
+        memory_swap: Some(memory),
+        nano_cpus: Some((cpus * 1e9) as i64),
+        pids_limit: Some(i64::from(pids)),
+        // Counted by the kernel over all sandboxes, since they share a user: POSIX queues none.
+        ulimits: Some(vec![
+            limit("core", 0),
+            limit("nofile", OPEN_FILES),
+            limit("fsize", memory),
+            limit("msgqueue", 0),
+        ]),
+        oom_score_adj: Some(1000),
+        ipc_mode: Some("private".to_owned()),
+        cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+        auto_remove: Some(false),
+        ..HostConfig::default()
+    }
+}
+
+fn bind_mount(host: String, container: &str, read_only: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(host),
+        target: Some(container.to_owned()),
+        read_only: Some(read_only),
+        bind_options: Some(MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
+            // A mount below it would stay writable: engines before 25 set read-only on the top alone.
+            non_recursive: Some(true),
+            ..MountBindOptions::default()
+        }),
+        ..Mount::default()
+    }
+}
+
+fn tmpfs_options((bytes, inodes): (u64, u64), exec: &str) -> String {
+    format!("rw,nosuid,nodev,{exec},size={bytes},nr_inodes={inodes},mode=1777")
+}
+
+fn environment(spec: &RunSpec, cpus: f64) -> Vec<String> {
+    let threads = (cpus.ceil() as u64).max(1).to_string();
+    let defaults = [
+        ("HOME", "/tmp"),
+        ("PYTHONUNBUFFERED", "1"),
+        // Numerical libraries count the machine's processors, not the share a run has of them.
+        ("OMP_NUM_THREADS", &*threads),
+        ("OPENBLAS_NUM_THREADS", &*threads),
+    ];
+    let given = spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let kept = defaults.into_iter().filter(|(name, _)| spec.env.iter().all(|(given, _)| given != name));
+    kept.chain(given).map(|(name, value)| format!("{name}={value}")).collect()
+}

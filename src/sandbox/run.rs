@@ -1,0 +1,337 @@
+//! One step of a run, from its mounts to its outcome.
+
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error as DockerError;
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerWaitResponse};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    WaitContainerOptionsBuilder,
+};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::SandboxError;
+use super::cgroup::Group;
+use super::engine::Engine;
+use super::log::{CappedLog, LogChunk};
+use super::profile::{Place, RunSpec, run_container};
+use super::tmpfs::OutputDir;
+
+/// How long after its run time a container may exist before the reaper takes it for forgotten.
+const DEADLINE_GRACE: Duration = Duration::from_secs(300);
+/// How long a killed container may take to be gone.
+const KILL_GRACE: Duration = Duration::from_secs(30);
+/// How long to read on after the exit; the engine itself drains for two seconds.
+const DRAIN: Duration = Duration::from_secs(3);
+/// What is read of a program that goes on printing above the cap, bytes per second: enough not to
+/// stall an honest one, not enough to keep the engine busy.
+const FLOOD_RATE: f64 = (8 << 20) as f64;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this exit code; 128 + N for signal N, 127 where the command was not found.
+    Exited(i64),
+    /// At its wall-clock limit: killed.
+    TimedOut,
+    /// The kernel killed it, or one of its processes, at the memory limit.
+    OutOfMemory,
+    /// Cancelled: killed.
+    Cancelled,
+    /// It printed nothing for longer than its silent limit: killed.
+    Silent,
+}
+
+/// What a run left behind.
+pub struct RunOutcome {
+    /// How it ended.
+    pub end: End,
+    /// What it printed.
+    pub log: CappedLog,
+    /// From start to end.
+    pub wall: Duration,
+    /// Processor time of all its processes, where the control group tells.
+    pub cpu: Option<Duration>,
+    /// The most memory it had at one time, in bytes, files in its tmpfs included.
+    pub peak_memory: Option<u64>,
+    /// Its output directory, whatever the end.
+    pub output: OutputDir,
+}
+
+type LogStream = Pin<Box<dyn Stream<Item = Result<LogOutput, DockerError>> + Send>>;
+
+impl Engine {
+    /// Holds one step of a run in a fresh container and waits for its end. When `cancel` fires, or
+    /// a limit is reached, everything in the container is killed at once. Dropping the future
+    /// removes the container in the background.
+    ///
+    /// The returned output directory is a mount that takes memory: collect and release it.
+    ///
+    /// # Errors
+    /// Every [`SandboxError`] but `Output`: none of them is the program's doing. The container and
+    /// the mount are removed then, or left to [`Engine::reap`] when the engine is gone.
+    pub async fn run(&self, spec: RunSpec, cancel: CancellationToken) -> Result<RunOutcome, SandboxError> {
+        spec.check()?;
+        let slug = spec.label.slug();
+        let output =
+            OutputDir::mount(self.runs().join(&slug).join("output"), &spec.output, self.0.tracker.clone())?;
+        let group = self.0.layout.group(&slug);
+        let body = self.body(&spec, &output, &group);
+        let container = Container::create(self, &slug, body, group).await?;
+        let logs = container.attach().await?;
+        container.start().await?;
+        let mut watch = Watch::new(&spec, logs, cancel);
+        let (code, wall, cut) = watch.until_exit(&container).await?;
+        let (log, end) = tokio::join!(watch.output.finish(), container.end(cut, code));
+        let end = end?;
+        let usage = container.group.usage();
+        Ok(RunOutcome { end, log, wall, cpu: usage.cpu, peak_memory: usage.peak_memory, output })
+    }
+
+    fn body(&self, spec: &RunSpec, output: &OutputDir, group: &Group) -> ContainerCreateBody {
+        let settings = &self.0.settings;
+        let allowed = spec.wall_clock + DEADLINE_GRACE;
+        let allowed = i64::try_from(allowed.as_millis()).unwrap_or(i64::MAX);
+        let deadline = settings.clock.millis().saturating_add(allowed);
+        let place = Place {
+            labels: spec.label.to_docker(&settings.instance, spec.profile.as_str(), deadline),
+            cgroup_parent: &group.parent,
+            output: output.path().to_string_lossy().into_owned(),
+            runtime: &settings.runtime,
+            cpus: self.0.cpus,
+        };
+        run_container(spec, place)
+    }
+}
+
+/// A container of ours. Dropping it removes it in the background, whatever state it is in.
+struct Container {
+    engine: Engine,
+    id: String,
+    group: Group,
+}
+
+impl Container {
+    async fn create(
+        engine: &Engine,
+        slug: &str,
+        body: ContainerCreateBody,
+        group: Group,
+    ) -> Result<Self, SandboxError> {
+        let name = format!("shuyu-{}-{slug}", engine.0.settings.instance);
+        let image = body.image.clone().unwrap_or_default();
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        // The name stands for the container from here on, so that a create that is cut off in the
+        // middle is removed too.
+        let container = Self { engine: engine.clone(), id: name, group };
+        match engine.0.docker.create_container(Some(options), body).await {
+            Ok(_) => Ok(container),
+            Err(DockerError::DockerResponseServerError { status_code: 404, message })
+                if message.to_lowercase().contains("no such image") =>
+            {
+                Err(SandboxError::ImageMissing { image })
+            }
+            Err(error) => Err(SandboxError::engine("create a container", error)),
+        }
+    }
+
+    async fn attach(&self) -> Result<LogStream, SandboxError> {
+        let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
+        let attached = self.engine.0.docker.attach_container(&self.id, Some(options)).await;
+        Ok(attached.map_err(|error| SandboxError::engine("attach to a container", error))?.output)
+    }
+
+    async fn start(&self) -> Result<(), SandboxError> {
+        let started = self.engine.0.docker.start_container(&self.id, None::<StartContainerOptions>).await;
+        started.map_err(|error| SandboxError::engine("start a container", error))
+    }
+
+    /// The exit code, as soon as there is one. It asks for "not running", which also answers for a
+    /// container that is gone already (and auto-remove is off, so that its code is still there).
+    async fn exit_code(&self) -> Result<i64, SandboxError> {
+        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let mut answers = pin!(self.engine.0.docker.wait_container(&self.id, Some(options)));
+        match answers.next().await {
+            Some(Ok(ContainerWaitResponse { status_code, .. })) => Ok(status_code),
+            Some(Err(DockerError::DockerContainerWaitError { code, .. })) => Ok(code),
+            Some(Err(error)) => Err(lost("wait for a container", error.to_string())),
+            None => Err(lost("wait for a container", "it closed the connection".to_owned())),
+        }
+    }
+
+    async fn kill(&self) -> Result<(), SandboxError> {
+        let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+        match self.engine.0.docker.kill_container(&self.id, Some(options)).await {
+            // 409: it has just stopped by itself.
+            Ok(()) | Err(DockerError::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(SandboxError::engine("kill a container", error)),
+        }
+    }
+
+    /// The end, given why we cut it off (if we did) and its exit code. An engine that is going down
+    /// kills its containers first and reports them as exited; it takes no new call then, so this
+    /// call tells such an exit from the program's own.
+    async fn end(&self, cut: Option<End>, code: i64) -> Result<End, SandboxError> {
+        if let Some(end) = cut {
+            return Ok(end);
+        }
+        let inspected =
+            self.engine.0.docker.inspect_container(&self.id, None::<InspectContainerOptions>).await;
+        let ContainerInspectResponse { state: Some(state), .. } =
+            inspected.map_err(|error| lost("inspect a container", error.to_string()))?
+        else {
+            return Err(lost("inspect a container", "it has no state".to_owned()));
+        };
+        let ContainerState { oom_killed, .. } = state;
+        let killed_for_memory = oom_killed == Some(true) || self.group.usage().oom_kills > 0;
+        Ok(if killed_for_memory { End::OutOfMemory } else { End::Exited(code) })
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let (engine, name, group) = (self.engine.clone(), std::mem::take(&mut self.id), self.group.clone());
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let tracker = engine.0.tracker.clone();
+        tracker.spawn(async move {
+            if let Err(error) = engine.remove(&name).await {
+                tracing::warn!(container = name, %error, "a container is left to the reaper");
+            }
+            if let Err(error) = group.remove() {
+                tracing::warn!(container = name, %error, "a control group is left to the reaper");
+            }
+        });
+    }
+}
+
+impl Engine {
+    /// Kills and removes a container by name or id; one that is gone already is no error.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), SandboxError> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        match self.0.docker.remove_container(name, Some(options)).await {
+            // 409: somebody else removes it at this moment.
+            Ok(()) | Err(DockerError::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(SandboxError::engine("remove a container", error)),
+        }
+    }
+}
+
+fn lost(action: &'static str, cause: String) -> SandboxError {
+    SandboxError::EngineLost { action, cause }
+}
+
+/// Holds a started container to its limits.
+struct Watch {
+    output: Output,
+    cancel: CancellationToken,
+    started: Instant,
+    deadline: Instant,
+    silent_limit: Option<Duration>,
+}
+
+impl Watch {
+    fn new(spec: &RunSpec, logs: LogStream, cancel: CancellationToken) -> Self {
+        let now = Instant::now();
+        let log = CappedLog::new(spec.log_cap);
+        let output = Output { logs, log, sink: spec.log_sink.clone(), last: now, read_at: now, open: true };
+        Self {
+            output,
+            cancel,
+            started: now,
+            deadline: now + spec.wall_clock,
+            silent_limit: spec.silent_limit,
+        }
+    }
+
+    /// The exit code, how long it took, and why we killed it, if we did.
+    async fn until_exit(
+        &mut self,
+        container: &Container,
+    ) -> Result<(i64, Duration, Option<End>), SandboxError> {
+        let mut exit = pin!(container.exit_code());
+        loop {
+            let silent = self.silent_limit.map(|limit| self.output.last + limit);
+            let cut = tokio::select! {
+                code = &mut exit => return Ok((code?, self.started.elapsed(), None)),
+                () = self.cancel.cancelled() => End::Cancelled,
+                () = sleep_until(self.deadline) => End::TimedOut,
+                () = sleep_until(silent.unwrap_or(self.deadline)), if silent.is_some() => End::Silent,
+                () = self.output.read(), if self.output.open => continue,
+            };
+            let stop = async {
+                container.kill().await?;
+                exit.await
+            };
+            return match timeout(KILL_GRACE, self.output.read_while(stop)).await {
+                Ok(code) => Ok((code?, self.started.elapsed(), Some(cut))),
+                Err(_) => Err(lost("kill a container", "it does not die".to_owned())),
+            };
+        }
+    }
+}
+
+/// Reads what a container prints.
+struct Output {
+    logs: LogStream,
+    log: CappedLog,
+    sink: Option<mpsc::Sender<LogChunk>>,
+    /// When the last piece came.
+    last: Instant,
+    /// When to read on, while the program floods us.
+    read_at: Instant,
+    open: bool,
+}
+
+impl Output {
+    /// One piece of output. Safe to drop between pieces.
+    async fn read(&mut self) {
+        sleep_until(self.read_at).await;
+        let Some(Ok(piece)) = self.logs.next().await else {
+            self.open = false;
+            return;
+        };
+        self.last = Instant::now();
+        let stderr = matches!(piece, LogOutput::StdErr { .. });
+        let bytes = piece.into_bytes();
+        if self.log.is_full() {
+            self.read_at = self.last + Duration::from_secs_f64(bytes.len() as f64 / FLOOD_RATE);
+        } else if let Some(sink) = &self.sink {
+            // A slow reader misses pieces; the program never waits for one.
+            let _ = sink.try_send(LogChunk { stderr, bytes: bytes.clone() });
+        }
+        self.log.push(&bytes);
+    }
+
+    /// Reads as fast as it comes until `action` is done. While a container dies its output must
+    /// flow: the engine holds the container's lock as long as it has some to deliver.
+    async fn read_while<T>(&mut self, action: impl Future<Output = T>) -> T {
+        let mut action = pin!(action);
+        loop {
+            self.read_at = self.last;
+            tokio::select! {
+                done = &mut action => return done,
+                () = self.read(), if self.open => {}
+            }
+        }
+    }
+
+    /// Reads what the engine still has after the exit.
+    async fn finish(mut self) -> CappedLog {
+        let rest = async {
+            while self.open {
+                self.read_at = self.last;
+                self.read().await;
+            }
+        };
+        let _ = timeout(DRAIN, rest).await;
+        self.log
+    }
+}

@@ -1,0 +1,408 @@
+//! Accepting a submission: who may, how many, and the upload itself, streamed to the object store.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::io::AsyncRead;
+
+use super::db;
+use super::model::{Kind, Origin, Purpose, Reason, State, Submission};
+use super::queue::{self, NORMAL, NewRun};
+use crate::audit::{self, Actor, Entry};
+use crate::contest::definition::{FactKind, FactQuestion};
+use crate::contest::entry::{self, EntryError};
+use crate::contest::model::{Competition, Phase, PhaseTime, Team};
+use crate::contest::{db as contest_db, terms_digest};
+use crate::house::House;
+use crate::ids::{PhaseId, SubmissionId, TeamId, UserId};
+use crate::store::{Connection, ObjectError, ObjectKey, StoreError, Stored, Tx};
+
+/// File name endings that are taken.
+pub const ENDINGS: [&str; 4] = ["zip", "csv", "parquet", "py"];
+/// Trial runs of a team that may wait or run at a time.
+pub const TRIALS_AT_A_TIME: i64 = 2;
+/// Characters of a submission's message.
+pub const MESSAGE_LENGTH: usize = 500;
+
+/// Why a submission was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// There is no such phase.
+    #[error("this competition has no phase {0}; its phases are counted from 0")]
+    NoPhase(i64),
+    /// The phase has not begun.
+    #[error("the phase begins at {0}; submit then")]
+    NotBegun(Timestamp),
+    /// The phase is over.
+    #[error("the phase ended at {0}; its leaderboard stays open to read")]
+    Over(Timestamp),
+    /// The person or team may not.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// The daily quota is used up.
+    #[error("{used} of {limit} submissions of today are used; the next ones can be made from {again}")]
+    DailyQuota {
+        /// Used today.
+        used: i64,
+        /// Allowed a day.
+        limit: i64,
+        /// Midnight UTC.
+        again: Timestamp,
+    },
+    /// The phase's quota is used up.
+    #[error("all {limit} submissions of this phase are used")]
+    TotalQuota {
+        /// Allowed in all.
+        limit: i64,
+    },
+    /// The file's name has no ending we take.
+    #[error("{0:?} is not a .zip, .csv, .parquet or .py file; pack programs as a zip with metadata.yaml")]
+    Ending(String),
+    /// The phase takes results only.
+    #[error("this phase takes results only (.csv, .parquet, or a zip of them), not programs")]
+    ResultsOnly,
+    /// The file is empty.
+    #[error("the file is empty")]
+    Empty,
+    /// The message is too long.
+    #[error("the message has more than {MESSAGE_LENGTH} characters")]
+    Message,
+    /// A fact sheet question is not answered as asked.
+    #[error("the question {title:?} ({key}) {problem}")]
+    Facts {
+        /// Its key.
+        key: String,
+        /// Its title.
+        title: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The tasks have no twin.
+    #[error("no task of this phase has public or synthetic data for a trial run")]
+    NoTwin,
+    /// Too many trial runs at a time.
+    #[error("{TRIALS_AT_A_TIME} trial runs of your team are under way; wait for one of them to end")]
+    TooManyTrials,
+    /// The upload failed.
+    #[error(transparent)]
+    Upload(#[from] ObjectError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a person wants to submit, beside the file itself.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The person.
+    pub user: UserId,
+    /// The name others see; a team is named after it when there is none.
+    pub display_name: String,
+    /// The uploaded file's name.
+    pub file_name: String,
+    /// The team's own note.
+    pub message: String,
+    /// Answers to the fact sheet.
+    pub facts: BTreeMap<String, serde_json::Value>,
+    /// Whether to run on the twin alone.
+    pub trial: bool,
+    /// Where the file comes from.
+    pub origin: Origin,
+    /// When the request began: an upload that began before the phase's end counts.
+    pub began: Timestamp,
+}
+
+/// What is left of a team's quota in a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Quota {
+    /// Allowed a day; 0 means unlimited.
+    pub per_day: i64,
+    /// Used today (UTC).
+    pub used_today: i64,
+    /// Allowed in all; 0 means unlimited.
+    pub in_all: i64,
+    /// Used in all.
+    pub used: i64,
+}
+
+impl Quota {
+    /// What may still be submitted today; `None` when there is no limit.
+    pub fn left_today(&self) -> Option<i64> {
+        let left = |limit: i64, used: i64| (limit > 0).then_some((limit - used).max(0));
+        match (left(self.per_day, self.used_today), left(self.in_all, self.used)) {
+            (Some(day), Some(all)) => Some(day.min(all)),
+            (day, all) => day.or(all),
+        }
+    }
+}
+
+/// Midnight UTC before and after `now`.
+pub fn day_of(now: Timestamp) -> (Timestamp, Timestamp) {
+    let day = now.to_zoned(TimeZone::UTC).start_of_day();
+    let start = day.map_or(now, |d| d.timestamp());
+    let end = start.checked_add(jiff::SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
+    (start, end)
+}
+
+/// What is left of a team's quota.
+///
+/// # Errors
+/// When the database fails.
+pub async fn quota(
+    conn: &mut Connection,
+    phase: &Phase,
+    team: TeamId,
+    now: Timestamp,
+) -> Result<Quota, StoreError> {
+    let (used_today, used) = db::counted(conn, phase.id, team, day_of(now).0).await?;
+    let d = &phase.definition;
+    Ok(Quota {
+        per_day: i64::from(d.max_submissions_per_day),
+        used_today,
+        in_all: i64::from(d.max_submissions),
+        used,
+    })
+}
+
+fn check_quota(quota: &Quota, now: Timestamp) -> Result<(), AcceptError> {
+    if quota.in_all > 0 && quota.used >= quota.in_all {
+        return Err(AcceptError::TotalQuota { limit: quota.in_all });
+    }
+    if quota.per_day > 0 && quota.used_today >= quota.per_day {
+        let (used, limit) = (quota.used_today, quota.per_day);
+        return Err(AcceptError::DailyQuota { used, limit, again: day_of(now).1 });
+    }
+    Ok(())
+}
+
+fn check_request(competition: &Competition, phase: &Phase, request: &Request) -> Result<(), AcceptError> {
+    match phase.time(request.began) {
+        PhaseTime::Ahead => return Err(AcceptError::NotBegun(phase.starts_at)),
+        PhaseTime::Over => return Err(AcceptError::Over(phase.ends_at.unwrap_or(request.began))),
+        PhaseTime::Open => {}
+    }
+    let ending = request.file_name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase()).unwrap_or_default();
+    if !ENDINGS.contains(&ending.as_str()) {
+        return Err(AcceptError::Ending(request.file_name.chars().take(80).collect()));
+    }
+    if ending == "py" && phase.definition.accepts_only_result_submissions {
+        return Err(AcceptError::ResultsOnly);
+    }
+    if request.message.chars().count() > MESSAGE_LENGTH {
+        return Err(AcceptError::Message);
+    }
+    competition.definition.fact_sheet.iter().try_for_each(|question| check_fact(question, &request.facts))
+}
+
+fn check_fact(
+    question: &FactQuestion,
+    facts: &BTreeMap<String, serde_json::Value>,
+) -> Result<(), AcceptError> {
+    let wrong = |problem: &str| AcceptError::Facts {
+        key: question.key.clone(),
+        title: question.title.clone(),
+        problem: problem.to_owned(),
+    };
+    let answer = facts.get(&question.key);
+    let given = answer.is_some_and(|a| !a.is_null() && a.as_str() != Some(""));
+    if !given {
+        return if question.is_required { Err(wrong("has to be answered")) } else { Ok(()) };
+    }
+    let text = answer.and_then(|a| a.as_str());
+    match question.kind {
+        FactKind::Checkbox if !answer.is_some_and(serde_json::Value::is_boolean) => {
+            Err(wrong("takes true or false"))
+        }
+        FactKind::Text if text.is_none_or(|t| t.chars().count() > 1000) => {
+            Err(wrong("takes a text of at most 1000 characters"))
+        }
+        FactKind::Select if !text.is_some_and(|t| question.selection.iter().any(|s| s == t)) => {
+            Err(wrong(&format!("takes one of: {}", question.selection.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Accepts a submission: checks that it is allowed, streams the file to the object store, checks
+/// again and puts its runs in the queue. Nothing is left of an upload that breaks off.
+///
+/// # Errors
+/// [`AcceptError`]; nothing was accepted then, and no quota is used.
+pub async fn accept(
+    house: &House,
+    competition: &Competition,
+    phase: &Phase,
+    request: Request,
+    content: impl AsyncRead + Send + Unpin,
+    cap: u64,
+) -> Result<Submission, AcceptError> {
+    check_request(competition, phase, &request)?;
+    let terms = terms_digest(&mut *house.db.read().await?, competition).await?;
+    // once before the upload, so that nobody uploads for nothing; this may make the team
+    let mut tx = house.db.begin().await?;
+    allowed(&mut tx, house, competition, phase, &request, &terms).await?;
+    tx.commit().await?;
+
+    let id: SubmissionId = house.entropy.id(&house.clock);
+    let key = ObjectKey::plain(format!("submissions/{id}"))?;
+    let stored = house.objects.put_stream(&key, content, cap).await?;
+    let accepted = async {
+        if stored.size == 0 {
+            return Err(AcceptError::Empty);
+        }
+        let mut tx = house.db.begin().await?;
+        let team = allowed(&mut tx, house, competition, phase, &request, &terms).await?;
+        let submission = new_submission(id, competition, phase.id, &team, &request, &stored);
+        enter(&mut tx, house, competition, &submission).await?;
+        tx.commit().await?;
+        Ok(submission)
+    };
+    match accepted.await {
+        Ok(submission) => {
+            house.ring();
+            Ok(submission)
+        }
+        Err(error) => {
+            if let Err(left) = house.objects.delete(&key).await {
+                tracing::warn!(%id, error = %left, "an upload that was refused could not be removed");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn allowed(
+    tx: &mut Tx,
+    house: &House,
+    competition: &Competition,
+    phase: &Phase,
+    request: &Request,
+    terms: &str,
+) -> Result<Team, AcceptError> {
+    let now = house.clock.now();
+    entry::admitted(tx, competition, request.user, terms).await?;
+    let name = &request.display_name;
+    let team =
+        entry::team_for_submitting(tx, &house.clock, house.entropy, competition, request.user, name).await?;
+    entry::db::lock(tx, team.id, now).await?;
+    if request.trial {
+        let tasks = contest_db::tasks_of_phase(tx, phase.id).await?;
+        if tasks.iter().all(|t| t.definition.twin.is_none()) {
+            return Err(AcceptError::NoTwin);
+        }
+        if db::trials_under_way(tx, team.id).await? >= TRIALS_AT_A_TIME {
+            return Err(AcceptError::TooManyTrials);
+        }
+    } else {
+        check_quota(&quota(tx, phase, team.id, now).await?, now)?;
+    }
+    Ok(team)
+}
+
+fn new_submission(
+    id: SubmissionId,
+    competition: &Competition,
+    phase: PhaseId,
+    team: &Team,
+    request: &Request,
+    stored: &Stored,
+) -> Submission {
+    let state = match competition.definition.auto_run_submissions || request.trial {
+        true => State::Queued,
+        false => State::Uploaded,
+    };
+    let known: Vec<&str> = competition.definition.fact_sheet.iter().map(|q| q.key.as_str()).collect();
+    Submission {
+        id,
+        competition: competition.id,
+        phase,
+        team: team.id,
+        user: request.user,
+        kind: Kind::Unknown,
+        origin: request.origin,
+        trial: request.trial,
+        file_name: request.file_name.chars().take(200).collect(),
+        object_key: stored.key.as_str().to_owned(),
+        size: stored.size,
+        digest: stored.sm3.to_string(),
+        message: request.message.clone(),
+        facts: request
+            .facts
+            .iter()
+            .filter(|(key, _)| known.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        created_at: request.began,
+        state,
+        reason: Reason::default(),
+        disclosed_state: state,
+        disclosed_reason: Reason::default(),
+        release_at: None,
+        counts: !request.trial,
+        started_at: None,
+        finished_at: None,
+        cancel_requested_at: None,
+        disqualified_at: None,
+        disqualified_reason: String::new(),
+        nominated_at: None,
+        migrated_from: None,
+        chosen: false,
+        is_public: false,
+    }
+}
+
+/// Writes a new submission, its runs when it starts at once, its audit row and its event.
+pub(super) async fn enter(
+    tx: &mut Tx,
+    house: &House,
+    competition: &Competition,
+    submission: &Submission,
+) -> Result<(), StoreError> {
+    db::insert(tx, submission).await?;
+    if submission.state == State::Queued {
+        let purpose = if submission.trial { Purpose::Trial } else { Purpose::Score };
+        start(tx, house, submission, purpose, NORMAL).await?;
+    }
+    let entry = Entry::new(
+        house.clock.now(),
+        Actor::User(submission.user),
+        "submission.accepted",
+        ("submission", submission.id),
+    )
+    .competition(competition.id)
+    .detail("digest", submission.digest.as_str())
+    .detail("size", submission.size)
+    .detail("trial", submission.trial);
+    audit::record(tx, entry).await?;
+    super::announce(tx, house, submission, submission.disclosed_state).await
+}
+
+/// Puts a submission's runs in the queue: one for each task of its phase; a trial only where a task
+/// has a twin.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn start(
+    tx: &mut Tx,
+    house: &House,
+    submission: &Submission,
+    purpose: Purpose,
+    priority: i64,
+) -> Result<(), StoreError> {
+    for task in contest_db::tasks_of_phase(tx, submission.phase).await? {
+        if purpose == Purpose::Trial && task.definition.twin.is_none() {
+            continue;
+        }
+        let run = NewRun {
+            submission: submission.id,
+            competition: submission.competition,
+            team: submission.team,
+            task: task.id,
+            purpose,
+            priority,
+        };
+        queue::enqueue(tx, &house.clock, house.entropy, run).await?;
+    }
+    Ok(())
+}

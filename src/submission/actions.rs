@@ -1,0 +1,298 @@
+//! What teams and organizers do to submissions after they were accepted.
+
+use jiff::Timestamp;
+
+use super::accept::start;
+use super::db::{self, Change};
+use super::model::{Purpose, Reason, State, Submission};
+use super::queue;
+use crate::airlock::lane1;
+use crate::audit::{self, Actor, Entry};
+use crate::contest::definition::SubmissionRule;
+use crate::contest::model::{Competition, Phase};
+use crate::house::House;
+use crate::ids::{SubmissionId, UserId};
+use crate::store::{StoreError, Tx};
+
+/// Why an action was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// There is no such submission.
+    #[error("there is no submission {0}, or it is not yours to see")]
+    Missing(SubmissionId),
+    /// The submission's state does not allow it.
+    #[error("the submission is {state}, so it cannot be {action}")]
+    State {
+        /// Its disclosed state.
+        state: State,
+        /// What was asked for.
+        action: &'static str,
+    },
+    /// More nominations than allowed.
+    #[error("{0} submissions are nominated already, the most there may be; take one back first")]
+    TooManyNominations(u32),
+    /// The competition's rule decides what stands on the board.
+    #[error("in this competition the board is filled by the rule {0:?}; nothing can be added or removed")]
+    BoardIsAutomatic(SubmissionRule),
+    /// Rule Add: what is on the board stays.
+    #[error("in this competition a submission stays on the board once it was added")]
+    AddIsFinal,
+    /// A reason is needed.
+    #[error("give a reason; the team will read it")]
+    NoReason,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn entry(house: &House, actor: UserId, action: &'static str, s: &Submission) -> Entry {
+    Entry::new(house.clock.now(), Actor::User(actor), action, ("submission", s.id)).competition(s.competition)
+}
+
+/// Loads a submission for change, with its newest state.
+async fn load(tx: &mut Tx, id: SubmissionId) -> Result<Submission, ActionError> {
+    db::by_id(tx, id).await?.ok_or(ActionError::Missing(id))
+}
+
+/// Stops a submission. Before its start that gives the quota back; after its start a run under way
+/// is killed by its worker within a second, and the quota stays used.
+///
+/// # Errors
+/// When it is over already.
+pub async fn cancel(house: &House, id: SubmissionId, actor: UserId) -> Result<State, ActionError> {
+    let mut tx = house.db.begin().await?;
+    let submission = load(&mut tx, id).await?;
+    if submission.state.is_final() || submission.disclosed_state.is_final() {
+        return Err(ActionError::State { state: submission.disclosed_state, action: "cancelled" });
+    }
+    let now = house.clock.now();
+    db::request_cancel(&mut tx, id, now).await?;
+    queue::db::cancel_waiting(&mut tx, id, now).await?;
+    let runs = queue::db::of_submission(&mut tx, id).await?;
+    let under_way = runs.iter().any(|r| r.state == super::model::RunState::Running);
+    let state = if under_way {
+        submission.state
+    } else {
+        let reason = Reason::new("cancelled", "stopped before it ended");
+        let told = Some((State::Cancelled, reason.clone()));
+        let change = Change { state: State::Cancelled, reason, told, release_at: None };
+        db::change(&mut tx, id, &change, now).await?;
+        if submission.started_at.is_none() {
+            db::set_counts(&mut tx, id, false).await?;
+        }
+        super::announce(&mut tx, house, &submission, State::Cancelled).await?;
+        State::Cancelled
+    };
+    audit::record(&mut tx, entry(house, actor, "submission.cancelled", &submission)).await?;
+    tx.commit().await?;
+    house.ring();
+    Ok(state)
+}
+
+/// Starts a submission that waits for the organizer, or runs one again with the current programs.
+/// The quota is not touched.
+///
+/// # Errors
+/// While it is waiting or running.
+pub async fn run_again(
+    house: &House,
+    id: SubmissionId,
+    organizer: UserId,
+    priority: i64,
+) -> Result<(), ActionError> {
+    let mut tx = house.db.begin().await?;
+    let submission = load(&mut tx, id).await?;
+    if !submission.state.may_become(State::Queued) || submission.state == State::Running {
+        return Err(ActionError::State { state: submission.state, action: "run again" });
+    }
+    let scored = lane1::was_scored(&mut tx, id).await?;
+    let purpose = match (submission.trial, scored) {
+        (true, _) => Purpose::Trial,
+        (false, true) => Purpose::Rescore,
+        (false, false) => Purpose::Score,
+    };
+    db::forget_cancel(&mut tx, id).await?;
+    start(&mut tx, house, &submission, purpose, priority).await?;
+    if purpose != Purpose::Rescore {
+        // a rescore leaves the old outcome standing until the new one is there
+        let told = Some((State::Queued, Reason::default()));
+        let change = Change { state: State::Queued, reason: Reason::default(), told, release_at: None };
+        db::change(&mut tx, id, &change, house.clock.now()).await?;
+        super::announce(&mut tx, house, &submission, State::Queued).await?;
+    }
+    let detail = entry(house, organizer, "submission.rerun", &submission).detail("purpose", purpose.as_str());
+    audit::record(&mut tx, detail).await?;
+    tx.commit().await?;
+    house.ring();
+    Ok(())
+}
+
+/// Takes a submission off the board with a reason, or restores it.
+///
+/// # Errors
+/// Without a reason.
+pub async fn disqualify(
+    house: &House,
+    competition: &Competition,
+    id: SubmissionId,
+    organizer: UserId,
+    reason: Option<&str>,
+) -> Result<(), ActionError> {
+    let now = house.clock.now();
+    let mut tx = house.db.begin().await?;
+    let submission = load(&mut tx, id).await?;
+    let action = match reason {
+        Some(reason) if reason.trim().is_empty() => return Err(ActionError::NoReason),
+        Some(reason) => {
+            db::set_disqualified(&mut tx, id, Some(now), reason.trim()).await?;
+            "submission.disqualified"
+        }
+        None => {
+            db::set_disqualified(&mut tx, id, None, "").await?;
+            "submission.restored"
+        }
+    };
+    rebuild(&mut tx, house, competition, &submission).await?;
+    let detail = entry(house, organizer, action, &submission).detail("reason", reason.unwrap_or_default());
+    audit::record(&mut tx, detail).await?;
+    tx.commit().await?;
+    house.ring();
+    Ok(())
+}
+
+async fn rebuild(
+    tx: &mut Tx,
+    house: &House,
+    competition: &Competition,
+    submission: &Submission,
+) -> Result<(), StoreError> {
+    let board = &competition.definition.leaderboard;
+    let version = lane1::update_standing(tx, board, submission.phase, submission.team).await?;
+    super::announce_board(tx, house, submission.phase, version).await
+}
+
+/// Nominates a submission for the next phase, or takes that back.
+///
+/// # Errors
+/// When it is not finished, or more are nominated than the competition allows.
+pub async fn nominate(
+    house: &House,
+    competition: &Competition,
+    id: SubmissionId,
+    actor: UserId,
+    wanted: bool,
+) -> Result<(), ActionError> {
+    let now = house.clock.now();
+    let mut tx = house.db.begin().await?;
+    let submission = load(&mut tx, id).await?;
+    if submission.disclosed_state != State::Finished || submission.trial {
+        return Err(ActionError::State { state: submission.disclosed_state, action: "nominated" });
+    }
+    if wanted && submission.nominated_at.is_none() {
+        let most = competition.definition.finals_choose.unwrap_or(1);
+        let others = db::of_team(&mut tx, submission.phase, submission.team).await?;
+        let nominated = others.iter().filter(|s| s.nominated_at.is_some()).count();
+        if nominated >= usize::try_from(most).unwrap_or(usize::MAX) {
+            return Err(ActionError::TooManyNominations(most));
+        }
+    }
+    db::set_nominated(&mut tx, id, wanted.then_some(now)).await?;
+    let action = if wanted { "submission.nominated" } else { "submission.nomination_withdrawn" };
+    audit::record(&mut tx, entry(house, actor, action, &submission)).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Puts a submission on the board under the rules Add…, or takes it off.
+///
+/// # Errors
+/// When it is not finished or the competition's rule does not leave it to the team.
+pub async fn choose(
+    house: &House,
+    competition: &Competition,
+    id: SubmissionId,
+    actor: UserId,
+    wanted: bool,
+) -> Result<(), ActionError> {
+    let rule = competition.definition.leaderboard.submission_rule;
+    let mut tx = house.db.begin().await?;
+    let submission = load(&mut tx, id).await?;
+    if submission.disclosed_state != State::Finished || submission.trial {
+        return Err(ActionError::State { state: submission.disclosed_state, action: "put on the board" });
+    }
+    match rule {
+        SubmissionRule::Add if !wanted => return Err(ActionError::AddIsFinal),
+        SubmissionRule::Add | SubmissionRule::AddAndDelete if wanted => {
+            for other in db::of_team(&mut tx, submission.phase, submission.team).await? {
+                if other.chosen && other.id != id {
+                    if rule == SubmissionRule::Add {
+                        return Err(ActionError::AddIsFinal);
+                    }
+                    db::set_chosen(&mut tx, other.id, false).await?;
+                }
+            }
+        }
+        SubmissionRule::Add | SubmissionRule::AddAndDelete | SubmissionRule::AddAndDeleteMultiple => {}
+        rule => return Err(ActionError::BoardIsAutomatic(rule)),
+    }
+    db::set_chosen(&mut tx, id, wanted).await?;
+    rebuild(&mut tx, house, competition, &submission).await?;
+    let action = if wanted { "submission.chosen" } else { "submission.unchosen" };
+    audit::record(&mut tx, entry(house, actor, action, &submission)).await?;
+    tx.commit().await?;
+    house.ring();
+    Ok(())
+}
+
+/// What is to be scored again.
+#[derive(Clone, Debug)]
+pub struct Rescore<'a> {
+    /// One phase, or all.
+    pub phase: Option<&'a Phase>,
+    /// One team, or all.
+    pub team: Option<crate::ids::TeamId>,
+    /// Why; participants read it.
+    pub reason: &'a str,
+    /// [`queue::URGENT`], [`queue::NORMAL`] or [`queue::LATER`].
+    pub priority: i64,
+}
+
+/// Queues finished submissions to be scored again with the current scorer; gives how many. Old
+/// scores stay beside the new ones.
+///
+/// # Errors
+/// Without a reason.
+pub async fn rescore(
+    house: &House,
+    competition: &Competition,
+    organizer: UserId,
+    wanted: &Rescore<'_>,
+) -> Result<i64, ActionError> {
+    if wanted.reason.trim().is_empty() {
+        return Err(ActionError::NoReason);
+    }
+    let now: Timestamp = house.clock.now();
+    let mut tx = house.db.begin().await?;
+    let filter = db::Filter {
+        phase: wanted.phase.map(|p| p.id),
+        team: wanted.team,
+        state: Some(State::Finished),
+        offset: 0,
+        limit: i64::MAX,
+    };
+    let (submissions, _) = db::filtered(&mut tx, competition.id, &filter).await?;
+    let mut count = 0;
+    for submission in submissions.iter().filter(|s| !s.trial) {
+        start(&mut tx, house, submission, Purpose::Rescore, wanted.priority).await?;
+        count += 1;
+    }
+    let entry =
+        Entry::new(now, Actor::User(organizer), "competition.rescored", ("competition", competition.id))
+            .competition(competition.id)
+            .detail("reason", wanted.reason.trim())
+            .detail("submissions", count);
+    audit::record(&mut tx, entry).await?;
+    tx.commit().await?;
+    house.ring();
+    Ok(count)
+}

@@ -1,0 +1,400 @@
+//! SQL of submissions.
+
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+
+use super::model::{Kind, Reason, State, Submission};
+use crate::ids::{CompetitionId, PhaseId, SubmissionId, TeamId};
+use crate::store::{Connection, Row, StoreError};
+
+fn submission(row: &AnyRow) -> Result<Submission, StoreError> {
+    Ok(Submission {
+        id: row.parsed("id")?,
+        competition: row.parsed("competition_id")?,
+        phase: row.parsed("phase_id")?,
+        team: row.parsed("team_id")?,
+        user: row.parsed("user_id")?,
+        kind: row.parsed("kind")?,
+        origin: row.parsed("origin")?,
+        trial: row.flag("trial")?,
+        file_name: row.text("file_name")?,
+        object_key: row.text("object_key")?,
+        size: u64::try_from(row.int("size")?).unwrap_or(0),
+        digest: row.text("digest")?,
+        message: row.text("message")?,
+        facts: row.json("facts")?,
+        created_at: row.time("created_at")?,
+        state: row.parsed("state")?,
+        reason: row.json("reason")?,
+        disclosed_state: row.parsed("disclosed_state")?,
+        disclosed_reason: row.json("disclosed_reason")?,
+        release_at: row.time_or_null("release_at")?,
+        counts: row.flag("counts")?,
+        started_at: row.time_or_null("started_at")?,
+        finished_at: row.time_or_null("finished_at")?,
+        cancel_requested_at: row.time_or_null("cancel_requested_at")?,
+        disqualified_at: row.time_or_null("disqualified_at")?,
+        disqualified_reason: row.text("disqualified_reason")?,
+        nominated_at: row.time_or_null("nominated_at")?,
+        migrated_from: row.parsed_or_null("migrated_from")?,
+        chosen: row.flag("chosen")?,
+        is_public: row.flag("is_public")?,
+    })
+}
+
+fn reason_text(reason: &Reason) -> String {
+    serde_json::to_string(reason).unwrap_or_else(|_| "{}".to_owned())
+}
+
+/// Adds a submission.
+pub async fn insert(conn: &mut Connection, s: &Submission) -> Result<(), StoreError> {
+    let facts = serde_json::to_string(&s.facts).unwrap_or_else(|_| "{}".to_owned());
+    sqlx::query(
+        "INSERT INTO submissions (id, competition_id, phase_id, team_id, user_id, kind, origin, trial, \
+         file_name, object_key, size, digest, message, facts, created_at, state, reason, \
+         disclosed_state, disclosed_reason, counts, migrated_from) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+         $20, $21)",
+    )
+    .bind(s.id.to_string())
+    .bind(s.competition.to_string())
+    .bind(s.phase.to_string())
+    .bind(s.team.to_string())
+    .bind(s.user.to_string())
+    .bind(s.kind.as_str())
+    .bind(s.origin.as_str())
+    .bind(i64::from(s.trial))
+    .bind(&s.file_name)
+    .bind(&s.object_key)
+    .bind(i64::try_from(s.size).unwrap_or(i64::MAX))
+    .bind(&s.digest)
+    .bind(&s.message)
+    .bind(facts)
+    .bind(s.created_at.as_millisecond())
+    .bind(s.state.as_str())
+    .bind(reason_text(&s.reason))
+    .bind(s.disclosed_state.as_str())
+    .bind(reason_text(&s.disclosed_reason))
+    .bind(i64::from(s.counts))
+    .bind(s.migrated_from.map(|id| id.to_string()))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The submission of this id.
+pub async fn by_id(conn: &mut Connection, id: SubmissionId) -> Result<Option<Submission>, StoreError> {
+    let row = sqlx::query("SELECT * FROM submissions WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(submission).transpose()
+}
+
+/// A team's submissions to a phase, the newest first; trials too.
+pub async fn of_team(
+    conn: &mut Connection,
+    phase: PhaseId,
+    team: TeamId,
+) -> Result<Vec<Submission>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM submissions WHERE phase_id = $1 AND team_id = $2 ORDER BY created_at DESC, id DESC",
+    )
+    .bind(phase.to_string())
+    .bind(team.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(submission).collect()
+}
+
+/// What an organizer's list is narrowed to.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// One phase.
+    pub phase: Option<PhaseId>,
+    /// One team.
+    pub team: Option<TeamId>,
+    /// One true state.
+    pub state: Option<State>,
+    /// Rows to skip.
+    pub offset: i64,
+    /// Rows to give.
+    pub limit: i64,
+}
+
+/// A competition's submissions by filter, the newest first, and how many there are in all.
+pub async fn filtered(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    filter: &Filter,
+) -> Result<(Vec<Submission>, i64), StoreError> {
+    let condition = "competition_id = $1 AND ($2 = '' OR phase_id = $2) AND ($3 = '' OR team_id = $3) \
+                     AND ($4 = '' OR state = $4)";
+    let phase = filter.phase.map(|id| id.to_string()).unwrap_or_default();
+    let team = filter.team.map(|id| id.to_string()).unwrap_or_default();
+    let state = filter.state.map(State::as_str).unwrap_or_default();
+    let total =
+        sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) AS n FROM submissions WHERE {condition}")))
+            .bind(competition.to_string())
+            .bind(&phase)
+            .bind(&team)
+            .bind(state)
+            .fetch_one(&mut *conn)
+            .await?
+            .int("n")?;
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT * FROM submissions WHERE {condition} ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
+    )))
+    .bind(competition.to_string())
+    .bind(&phase)
+    .bind(&team)
+    .bind(state)
+    .bind(filter.limit)
+    .bind(filter.offset)
+    .fetch_all(conn)
+    .await?;
+    let submissions: Result<_, StoreError> = rows.iter().map(submission).collect();
+    Ok((submissions?, total))
+}
+
+/// How many of a team's submissions count: since `since`, and in all.
+pub async fn counted(
+    conn: &mut Connection,
+    phase: PhaseId,
+    team: TeamId,
+    since: Timestamp,
+) -> Result<(i64, i64), StoreError> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS total, COALESCE(SUM(CASE WHEN created_at >= $3 THEN 1 ELSE 0 END), 0) AS recent \
+         FROM submissions WHERE phase_id = $1 AND team_id = $2 AND counts = 1 AND trial = 0 \
+         AND migrated_from IS NULL",
+    )
+    .bind(phase.to_string())
+    .bind(team.to_string())
+    .bind(since.as_millisecond())
+    .fetch_one(conn)
+    .await?;
+    Ok((row.int("recent")?, row.int("total")?))
+}
+
+/// How many trial runs of a team are not over yet.
+pub async fn trials_under_way(conn: &mut Connection, team: TeamId) -> Result<i64, StoreError> {
+    sqlx::query(
+        "SELECT COUNT(*) AS n FROM submissions WHERE team_id = $1 AND trial = 1 \
+         AND state IN ('queued', 'running')",
+    )
+    .bind(team.to_string())
+    .fetch_one(conn)
+    .await?
+    .int("n")
+}
+
+/// A change of what is true, and of what is told where that follows at once.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What is true now.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// What is told now, and why; `None` leaves what was told.
+    pub told: Option<(State, Reason)>,
+    /// When what is true will be told, if not now.
+    pub release_at: Option<Timestamp>,
+}
+
+/// Changes a submission's states. The caller has checked the transition.
+pub async fn change(
+    conn: &mut Connection,
+    id: SubmissionId,
+    change: &Change,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let over = change.state.is_final().then(|| now.as_millisecond());
+    sqlx::query(
+        "UPDATE submissions SET state = $2, reason = $3, release_at = $4, \
+         finished_at = COALESCE($5, finished_at) WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(change.state.as_str())
+    .bind(reason_text(&change.reason))
+    .bind(change.release_at.map(Timestamp::as_millisecond))
+    .bind(over)
+    .execute(&mut *conn)
+    .await?;
+    if let Some((state, reason)) = &change.told {
+        tell(conn, id, *state, reason).await?;
+    }
+    Ok(())
+}
+
+/// Sets what participants are told.
+pub async fn tell(
+    conn: &mut Connection,
+    id: SubmissionId,
+    state: State,
+    reason: &Reason,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET disclosed_state = $2, disclosed_reason = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(state.as_str())
+        .bind(reason_text(reason))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Sets what was found out about a submission's kind when it was first looked into.
+pub async fn set_kind(conn: &mut Connection, id: SubmissionId, kind: Kind) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET kind = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(kind.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Notes when the first run began.
+pub async fn mark_started(conn: &mut Connection, id: SubmissionId, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET started_at = COALESCE(started_at, $2) WHERE id = $1")
+        .bind(id.to_string())
+        .bind(now.as_millisecond())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Sets whether a submission counts against the quota.
+pub async fn set_counts(conn: &mut Connection, id: SubmissionId, counts: bool) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET counts = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(i64::from(counts))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Notes that somebody asked to stop a submission.
+pub async fn request_cancel(
+    conn: &mut Connection,
+    id: SubmissionId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE submissions SET cancel_requested_at = COALESCE(cancel_requested_at, $2) WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(now.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a stop that was asked for, before the organizer starts the submission anew.
+pub async fn forget_cancel(conn: &mut Connection, id: SubmissionId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET cancel_requested_at = NULL WHERE id = $1")
+        .bind(id.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Takes a submission off the board with a reason, or puts it back.
+pub async fn set_disqualified(
+    conn: &mut Connection,
+    id: SubmissionId,
+    at: Option<Timestamp>,
+    reason: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET disqualified_at = $2, disqualified_reason = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(at.map(Timestamp::as_millisecond))
+        .bind(reason)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Nominates a submission for the next phase, or takes that back.
+pub async fn set_nominated(
+    conn: &mut Connection,
+    id: SubmissionId,
+    at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET nominated_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(at.map(Timestamp::as_millisecond))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Puts a submission on the board under the rules Add…, or takes it off.
+pub async fn set_chosen(conn: &mut Connection, id: SubmissionId, chosen: bool) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET chosen = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(i64::from(chosen))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Makes a submission public, or private again.
+pub async fn set_public(conn: &mut Connection, id: SubmissionId, public: bool) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET is_public = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(i64::from(public))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Submissions whose outcome is due to be told, a hundred at most.
+pub async fn due(conn: &mut Connection, now: Timestamp) -> Result<Vec<Submission>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM submissions WHERE release_at IS NOT NULL AND release_at <= $1 \
+         ORDER BY release_at LIMIT 100",
+    )
+    .bind(now.as_millisecond())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(submission).collect()
+}
+
+/// Tells an outcome that was held back until now; false when another process did.
+pub async fn release(conn: &mut Connection, id: SubmissionId) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE submissions SET disclosed_state = state, disclosed_reason = reason, release_at = NULL \
+         WHERE id = $1 AND release_at IS NOT NULL",
+    )
+    .bind(id.to_string())
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// How many submissions of a competition are in each true state.
+pub async fn count_by_state(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<Vec<(State, i64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT state, COUNT(*) AS n FROM submissions WHERE competition_id = $1 AND trial = 0 GROUP BY state",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("state")?, row.int("n")?))).collect()
+}
+
+/// How many submissions to a phase are not over yet, or not told yet.
+pub async fn under_way(conn: &mut Connection, phase: PhaseId) -> Result<i64, StoreError> {
+    sqlx::query(
+        "SELECT COUNT(*) AS n FROM submissions WHERE phase_id = $1 \
+         AND (state IN ('queued', 'running') OR release_at IS NOT NULL)",
+    )
+    .bind(phase.to_string())
+    .fetch_one(conn)
+    .await?
+    .int("n")
+}

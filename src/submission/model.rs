@@ -1,0 +1,277 @@
+//! A submission, its runs and their states.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::contest::model::word;
+use crate::ids::{CompetitionId, PhaseId, RunId, SubmissionId, TaskId, TeamId, UserId};
+
+word! {
+    /// Where a submission stands. `state` holds what is true, `disclosed_state` what participants are
+    /// told.
+    State {
+        /// Stored, waiting for the organizer to start it.
+        Uploaded = "uploaded",
+        /// Waiting for a worker.
+        Queued = "queued",
+        /// At least one run is under way.
+        Running = "running",
+        /// Scored.
+        Finished = "finished",
+        /// Refused for reasons that are public facts; costs no quota.
+        Rejected = "rejected",
+        /// The program, the scorer or the platform failed.
+        Failed = "failed",
+        /// Stopped by the team or an organizer.
+        Cancelled = "cancelled",
+        /// Told in place of an outcome when the ledger's budget is spent.
+        Received = "received",
+    }
+}
+
+impl State {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Finished | Self::Rejected | Self::Failed | Self::Cancelled | Self::Received)
+    }
+
+    /// The transitions there are: the one place that says so.
+    pub fn may_become(self, next: Self) -> bool {
+        use State::{Cancelled, Failed, Finished, Queued, Received, Rejected, Running, Uploaded};
+        match (self, next) {
+            (Uploaded, Queued | Cancelled) => true,
+            (Queued, Running | Cancelled | Rejected | Failed) => true,
+            // back to the queue when a worker died or handed the run back
+            (Running, Queued | Finished | Rejected | Failed | Cancelled | Received) => true,
+            // a rescore or rerun by the organizer
+            (Finished | Failed | Rejected, Queued) => true,
+            _ => false,
+        }
+    }
+}
+
+word! {
+    /// What was submitted.
+    Kind {
+        /// Not looked into yet.
+        Unknown = "unknown",
+        /// Predictions.
+        Result = "result",
+        /// A program.
+        Code = "code",
+    }
+}
+
+word! {
+    /// Where a submission came from (DESIGN, the words).
+    Origin {
+        /// Uploaded.
+        Outside = "outside",
+        /// Handed in from inside a sandbox; never downloaded again.
+        Sandbox = "sandbox",
+    }
+}
+
+word! {
+    /// What a run is for.
+    Purpose {
+        /// The submission's score.
+        Score = "score",
+        /// The debug twin after a failure on hidden input.
+        Twin = "twin",
+        /// A trial run on the twin, asked for by the team.
+        Trial = "trial",
+        /// The organizer's rescore.
+        Rescore = "rescore",
+    }
+}
+
+word! {
+    /// Where a run stands.
+    RunState {
+        /// Waiting.
+        Queued = "queued",
+        /// Leased by a worker.
+        Running = "running",
+        /// Scored.
+        Finished = "finished",
+        /// Refused for public facts.
+        Rejected = "rejected",
+        /// Failed.
+        Failed = "failed",
+        /// Stopped.
+        Cancelled = "cancelled",
+    }
+}
+
+word! {
+    /// What a run is doing, for pages of runs on public input.
+    Step {
+        /// Waiting.
+        Waiting = "waiting",
+        /// Fetching and unpacking.
+        Preparing = "preparing",
+        /// The prediction step.
+        Predicting = "predicting",
+        /// The scoring step.
+        Scoring = "scoring",
+        /// Over.
+        Done = "done",
+    }
+}
+
+/// Why a submission was refused, failed or stopped, in a form that pages translate: a stable code,
+/// a text in English, and the faults of a result file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Stable word, empty when there is nothing to say.
+    #[serde(default)]
+    pub code: String,
+    /// What happened and how to mend it.
+    #[serde(default)]
+    pub text: String,
+    /// The report on a result file's faults, as the scoring room wrote it (public facts only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<serde_json::Value>,
+}
+
+impl Reason {
+    /// A reason with a code and a text.
+    pub fn new(code: &str, text: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), text: text.into(), faults: None }
+    }
+}
+
+/// A submission.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Its id.
+    pub id: SubmissionId,
+    /// Its competition.
+    pub competition: CompetitionId,
+    /// Its phase.
+    pub phase: PhaseId,
+    /// Its team.
+    pub team: TeamId,
+    /// Who handed it in.
+    pub user: UserId,
+    /// What it is.
+    pub kind: Kind,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Whether it runs on the twin alone, without quota or ledger.
+    pub trial: bool,
+    /// The name of the uploaded file.
+    pub file_name: String,
+    /// Where the object store holds it.
+    pub object_key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SM3, in hexadecimal.
+    pub digest: String,
+    /// The team's own note.
+    pub message: String,
+    /// Answers to the fact sheet.
+    pub facts: BTreeMap<String, serde_json::Value>,
+    /// When the upload began.
+    pub created_at: Timestamp,
+    /// What is true.
+    pub state: State,
+    /// Why, in truth: for organizers, where the diode allows.
+    pub reason: Reason,
+    /// What participants are told.
+    pub disclosed_state: State,
+    /// Why, as told to participants.
+    pub disclosed_reason: Reason,
+    /// When what is true will be told, while that is still to come.
+    pub release_at: Option<Timestamp>,
+    /// Whether it counts against the quota.
+    pub counts: bool,
+    /// When its first run began.
+    pub started_at: Option<Timestamp>,
+    /// When its last run ended.
+    pub finished_at: Option<Timestamp>,
+    /// When somebody asked to stop it.
+    pub cancel_requested_at: Option<Timestamp>,
+    /// When an organizer took it off the board.
+    pub disqualified_at: Option<Timestamp>,
+    /// Why.
+    pub disqualified_reason: String,
+    /// When the team nominated it for the next phase.
+    pub nominated_at: Option<Timestamp>,
+    /// The submission of an earlier phase it was migrated from.
+    pub migrated_from: Option<SubmissionId>,
+    /// Whether the team put it on the board (rules Add…).
+    pub chosen: bool,
+    /// Whether the team made it public.
+    pub is_public: bool,
+}
+
+/// A submission's run on one task.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Its submission.
+    pub submission: SubmissionId,
+    /// Its competition.
+    pub competition: CompetitionId,
+    /// Its team.
+    pub team: TeamId,
+    /// Its task.
+    pub task: TaskId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Where it stands.
+    pub state: RunState,
+    /// What it is doing.
+    pub step: Step,
+    /// Smaller goes first.
+    pub priority: i64,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// How often it was begun.
+    pub attempt: i64,
+    /// Counts the leases; a result is taken only from the holder of the newest.
+    pub fence: i64,
+    /// When it began, at the latest attempt.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// How the prediction step ended.
+    pub prediction_end: Option<String>,
+    /// How the scoring step ended.
+    pub scoring_end: Option<String>,
+    /// Object with the prediction step's log.
+    pub prediction_log: Option<String>,
+    /// Object with the scoring step's log.
+    pub scoring_log: Option<String>,
+    /// Our own fault that ended it or made it start again.
+    pub fault: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn final_states_lead_nowhere_but_back_to_the_queue() {
+        for &from in State::ALL {
+            for &to in State::ALL {
+                if from.is_final() && from.may_become(to) {
+                    assert_eq!(to, State::Queued, "{from} → {to}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_state_but_the_first_can_be_reached() {
+        for &to in State::ALL {
+            let reached = State::ALL.iter().any(|from| from.may_become(to));
+            assert_eq!(reached, to != State::Uploaded, "{to}");
+        }
+    }
+}

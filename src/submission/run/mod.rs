@@ -1,0 +1,185 @@
+//! One run through the data diode (DESIGN): prepare, predict, check and copy, score, and hand what
+//! came out to the airlock.
+//!
+//! Participant code runs in the prediction step alone, where no reference data is mounted; the
+//! scoring step sees predictions and reference data and no participant code. Everything a run needs
+//! in plain lies on a tmpfs that is gone when it ends. A run on hidden input is *closed*: nothing of
+//! it is written where its author could read it.
+
+mod conclude;
+mod predict;
+mod prepare;
+mod score;
+
+pub(crate) use conclude::{disclose as disclose_outcome, give_up};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::model::{Kind, Purpose, Reason, Run, Submission};
+use super::queue::{Ending, Lease, QueueError};
+use crate::airlock::Hidden;
+use crate::contest::definition::InputVisibility;
+use crate::contest::model::{Competition, Phase, StoredFile, Task};
+use crate::house::House;
+use crate::sandbox::{Engine, ImageTable, SandboxError};
+use crate::scoring::leaderboard::Scores;
+use crate::store::{ObjectError, StoreError};
+
+/// What carries runs: this machine's engine, images and directories.
+#[derive(Clone)]
+pub struct Carrier {
+    /// Database, objects, time.
+    pub house: House,
+    /// The Docker engine.
+    pub engine: Engine,
+    /// Local images by the names that bundles use.
+    pub images: ImageTable,
+    /// Our own binary, which scores with native metrics in a child process.
+    pub scorer: PathBuf,
+    /// Where public inputs and programs are kept unpacked between runs.
+    pub cache: PathBuf,
+}
+
+/// Everything a run is about.
+pub(super) struct Job {
+    pub lease: Lease,
+    pub submission: Submission,
+    pub competition: Competition,
+    pub phase: Phase,
+    pub task: Task,
+    pub files: Vec<StoredFile>,
+}
+
+impl Job {
+    pub fn run(&self) -> &Run {
+        &self.lease.run
+    }
+
+    /// Whether the run sees the twin's data instead of the task's.
+    pub fn on_twin(&self) -> bool {
+        matches!(self.run().purpose, Purpose::Twin | Purpose::Trial)
+    }
+
+    /// Whether nothing may be told of the run but its outcome at its tick: code on hidden input.
+    pub fn is_closed(&self, kind: Kind) -> bool {
+        kind == Kind::Code && !self.on_twin() && self.task.definition.input == InputVisibility::Hidden
+    }
+
+    /// Wall-clock limit of each step.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(u64::from(self.phase.definition.execution_time_limit.max(1)))
+    }
+
+    pub fn file(&self, path: &str) -> Result<&StoredFile, RunError> {
+        self.files.iter().find(|f| f.path == path).ok_or_else(|| {
+            RunError::Ours(format!(
+                "the competition's file {path} is not in the store; import the bundle again"
+            ))
+        })
+    }
+}
+
+/// How the scoring went, before the airlock has seen it.
+pub(super) enum Outcome {
+    /// Exact scores.
+    Scored { scores: Hidden<Scores>, columns: Vec<crate::airlock::rule::ColumnRule> },
+    /// Refused for public facts.
+    Rejected(Reason),
+    /// The program or the scorer failed.
+    Failed(Reason),
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// What a run leaves for its conclusion.
+pub(super) struct Report {
+    pub kind: Kind,
+    pub outcome: Outcome,
+    pub ending: Ending,
+}
+
+/// Why a run was not carried to a conclusion.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The lease was lost: somebody else has the run now.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Our own failure; the run is handed back to the queue.
+    #[error("{0}")]
+    Ours(String),
+    /// The sandbox failed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The object store failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RunError {
+    fn io(what: &str, error: &std::io::Error) -> Self {
+        Self::Ours(format!("{what} failed: {error}"))
+    }
+}
+
+impl Carrier {
+    /// Carries one leased run to its conclusion and writes it. `cancel` stops its containers.
+    ///
+    /// # Errors
+    /// [`RunError`] when it could not be concluded: nothing was written, and the lease is still held
+    /// unless the error says otherwise.
+    pub async fn carry(&self, lease: Lease, cancel: CancellationToken) -> Result<(), RunError> {
+        let job = self.load(lease).await?;
+        let desk = prepare::Desk::set_up(self, &job).await?;
+        let report = self.proceed(&job, &desk, &cancel).await;
+        desk.clear().await;
+        conclude::conclude(self, &job, report?).await
+    }
+
+    async fn proceed(
+        &self,
+        job: &Job,
+        desk: &prepare::Desk,
+        cancel: &CancellationToken,
+    ) -> Result<Report, RunError> {
+        let mut ending = Ending::default();
+        let laid = match prepare::lay_out_submission(self, job, desk).await? {
+            Ok(laid) => laid,
+            Err(reason) => {
+                let outcome = Outcome::Rejected(reason);
+                return Ok(Report { kind: job.submission.kind, outcome, ending });
+            }
+        };
+        let kind = laid.kind();
+        if cancel.is_cancelled() {
+            return Ok(Report { kind, outcome: Outcome::Cancelled, ending });
+        }
+        if let Some(outcome) = predict::predict(self, job, desk, &laid, cancel, &mut ending).await? {
+            return Ok(Report { kind, outcome, ending });
+        }
+        let outcome = score::score(self, job, desk, &laid, cancel, &mut ending).await?;
+        Ok(Report { kind, outcome, ending })
+    }
+
+    async fn load(&self, lease: Lease) -> Result<Job, RunError> {
+        use crate::contest::db as contest_db;
+
+        let mut conn = self.house.db.read().await?;
+        let run = &lease.run;
+        let gone = |what: &str| RunError::Ours(format!("the run's {what} is not in the database"));
+        let submission =
+            super::db::by_id(&mut conn, run.submission).await?.ok_or_else(|| gone("submission"))?;
+        let competition =
+            contest_db::by_id(&mut conn, run.competition).await?.ok_or_else(|| gone("competition"))?;
+        let phase =
+            contest_db::phase_by_id(&mut conn, submission.phase).await?.ok_or_else(|| gone("phase"))?;
+        let task = contest_db::task_by_id(&mut conn, run.task).await?.ok_or_else(|| gone("task"))?;
+        let files = contest_db::files(&mut conn, run.competition).await?;
+        Ok(Job { lease, submission, competition, phase, task, files })
+    }
+}

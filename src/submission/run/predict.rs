@@ -1,0 +1,313 @@
+//! The prediction step: the submission's program, or the organizer's ingestion program around it,
+//! on the input data, in a container that sees no reference data.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::prepare::{self, Desk, Laid};
+use super::{Carrier, Job, Outcome, RunError};
+use crate::sandbox::{
+    CollectLimits, End, LogChunk, OutputSpec, Profile, ReadOnlyBind, Resources, RunLabel, RunSpec,
+    SandboxError, Step as ContainerStep,
+};
+use crate::store::{ObjectKey, events};
+use crate::submission::command::{self, METADATA_NAMES, StepKind};
+use crate::submission::model::{Kind, Reason, Step};
+use crate::submission::queue::{self, Ending};
+use crate::submission::topic;
+
+/// Bytes of log kept of a step.
+const LOG_CAP: usize = 1 << 20;
+
+/// Runs the prediction step where there is one; the predictions lie in the desk's `res` afterwards.
+/// Gives an outcome when there is nothing left to score.
+pub(super) async fn predict(
+    carrier: &Carrier,
+    job: &Job,
+    desk: &Desk,
+    laid: &Laid,
+    cancel: &CancellationToken,
+    ending: &mut Ending,
+) -> Result<Option<Outcome>, RunError> {
+    let results = desk.directory("res")?;
+    let is_result = laid.kind() == Kind::Result;
+    if is_result && !prepare::has_ingestion(job) {
+        copy_tree(&laid.files.root, &results)?;
+        return Ok(None);
+    }
+    // a result lies in the output first of all, so that it survives a failing ingestion
+    let seed = is_result.then_some(laid.files.root.as_path());
+    let closed = job.is_closed(laid.kind());
+    note_step(carrier, job, closed, Step::Predicting).await?;
+    let spec = match spec(carrier, job, desk, laid, seed).await? {
+        Ok(spec) => spec,
+        Err(reason) => return Ok(Some(Outcome::Failed(reason))),
+    };
+    let (spec, live) = follow(carrier, job, spec, closed);
+    let ran = carrier.engine.run(spec, cancel.clone()).await;
+    if let Some(live) = live {
+        let _ = live.await;
+    }
+    let outcome = ran?;
+    ending.prediction_end = Some(word(outcome.end));
+    ending.cpu_ms = outcome.cpu.and_then(|d| i64::try_from(d.as_millis()).ok());
+    ending.memory_peak = outcome.peak_memory.and_then(|b| i64::try_from(b).ok());
+    ending.prediction_log = Some(keep_log(carrier, job, closed, "prediction", &outcome.log.bytes()).await?);
+    let limits = CollectLimits { bytes: job.task.definition.resources.output, ..CollectLimits::default() };
+    let collected = outcome.output.collect(&results, &limits).await;
+    release(outcome.output.release().await);
+    match (outcome.end, collected) {
+        (End::Cancelled, _) => Ok(Some(Outcome::Cancelled)),
+        (_, Err(SandboxError::Output(refused))) => {
+            Ok(Some(Outcome::Failed(Reason::new("output-refused", refused.to_string()))))
+        }
+        (_, Err(error)) => Err(error.into()),
+        // a failed prediction step does not stop scoring (COMPAT): a scorer may give it its due
+        (End::Exited(_), Ok(_)) => Ok(None),
+        (end, Ok(_)) => Ok(Some(Outcome::Failed(ended_badly(job, end)))),
+    }
+}
+
+pub(super) fn release(released: Result<(), SandboxError>) {
+    if let Err(error) = released {
+        tracing::warn!(%error, "an output directory could not be unmounted; the reaper will");
+    }
+}
+
+/// How a step ended, in a word for its row.
+pub(super) fn word(end: End) -> String {
+    match end {
+        End::Exited(code) => format!("exit {code}"),
+        End::TimedOut => "time limit".to_owned(),
+        End::OutOfMemory => "out of memory".to_owned(),
+        End::Cancelled => "cancelled".to_owned(),
+        End::Silent => "silent".to_owned(),
+    }
+}
+
+fn ended_badly(job: &Job, end: End) -> Reason {
+    let resources = &job.task.definition.resources;
+    match end {
+        End::TimedOut => Reason::new(
+            "time-limit",
+            format!(
+                "the program ran longer than {} s, this phase's limit; make it faster",
+                job.limit().as_secs()
+            ),
+        ),
+        End::OutOfMemory => Reason::new(
+            "out-of-memory",
+            format!("the program needed more than {} MiB of memory; use less", resources.memory >> 20),
+        ),
+        End::Silent => Reason::new("silent", "the program printed nothing for too long and was stopped"),
+        End::Exited(code) => Reason::new("exit-code", format!("the program ended with exit code {code}")),
+        End::Cancelled => Reason::new("cancelled", "stopped before it ended"),
+    }
+}
+
+async fn spec(
+    carrier: &Carrier,
+    job: &Job,
+    desk: &Desk,
+    laid: &Laid,
+    seed: Option<&Path>,
+) -> Result<Result<RunSpec, Reason>, RunError> {
+    let input = prepare::input(carrier, job, desk).await?;
+    let mut binds = Vec::new();
+    let command = if let Some(path) =
+        job.task.definition.ingestion_program.as_deref().filter(|_| prepare::has_ingestion(job))
+    {
+        let program = prepare::program(carrier, job, desk, path, "ingestion").await?;
+        let root = program_root(&program);
+        let Some(written) = written_command(&root) else {
+            let text = format!(
+                "the ingestion program {path} has no metadata file with a command; the organizer has to mend the bundle"
+            );
+            return Ok(Err(Reason::new("ingestion-command", text)));
+        };
+        binds.push(bind(root, "/app/program"));
+        binds.push(bind(laid.files.root.clone(), "/app/ingested_program"));
+        command::substitute(&written, StepKind::Ingestion, false)
+    } else {
+        binds.push(bind(laid.files.root.clone(), "/app/program"));
+        command::substitute(laid.command().unwrap_or_default(), StepKind::Prediction, false)
+    };
+    if let Some(input) = input {
+        // $input means /app/input_data to an ingestion program and /app/input to a submission's own
+        binds.push(bind(input.clone(), "/app/input_data"));
+        binds.push(bind(input, "/app/input"));
+    }
+    let argv = match command::split(&command) {
+        Ok(argv) => argv,
+        Err(error) => return Ok(Err(Reason::new("command", error.to_string()))),
+    };
+    Ok(Ok(container(carrier, job, Profile::Submission, argv, binds, seed)?))
+}
+
+/// A program's root: a bundle's zip may hold one folder around everything.
+pub(super) fn program_root(directory: &Path) -> PathBuf {
+    if METADATA_NAMES.iter().any(|name| directory.join(name).is_file()) {
+        return directory.to_owned();
+    }
+    let folder = crate::submission::unpack::detect::only_folder(directory).ok().flatten();
+    folder.unwrap_or_else(|| directory.to_owned())
+}
+
+/// The command that a program's metadata file holds.
+pub(super) fn written_command(root: &Path) -> Option<String> {
+    METADATA_NAMES
+        .iter()
+        .find_map(|name| std::fs::read_to_string(root.join(name)).ok())
+        .and_then(|text| command::command_of(&text))
+}
+
+pub(super) fn bind(host: PathBuf, container: &str) -> ReadOnlyBind {
+    ReadOnlyBind { host, container: container.to_owned() }
+}
+
+/// What both kinds of step have in common.
+pub(super) fn container(
+    carrier: &Carrier,
+    job: &Job,
+    profile: Profile,
+    command: Vec<String>,
+    binds: Vec<ReadOnlyBind>,
+    seed: Option<&Path>,
+) -> Result<RunSpec, RunError> {
+    let declared = &job.task.definition.resources;
+    let own = profile.default_resources();
+    let step = match (profile, job.on_twin()) {
+        (Profile::Submission, false) => ContainerStep::Prediction,
+        (Profile::Submission, true) => ContainerStep::TwinPrediction,
+        (Profile::Scoring, false) => ContainerStep::Scoring,
+        (Profile::Scoring, true) => ContainerStep::TwinScoring,
+    };
+    let pids = if profile == Profile::Submission { declared.pids } else { own.pids };
+    Ok(RunSpec {
+        profile,
+        label: RunLabel { run: job.run().id, attempt: job.run().attempt, step },
+        image: carrier.images.local(&job.competition.definition.docker_image)?.to_owned(),
+        command,
+        workdir: "/app/program".to_owned(),
+        env: Vec::new(),
+        binds,
+        output: OutputSpec {
+            container: "/app/output".to_owned(),
+            bytes: declared.output,
+            inodes: 65_536,
+            seed: seed.map(Path::to_owned),
+        },
+        resources: Resources { cpus: declared.cpus, memory: declared.memory, pids },
+        wall_clock: job.limit(),
+        silent_limit: None,
+        log_cap: LOG_CAP,
+        log_sink: None,
+    })
+}
+
+/// Notes the step of a run, and tells it live unless the run is closed.
+pub(super) async fn note_step(
+    carrier: &Carrier,
+    job: &Job,
+    closed: bool,
+    step: Step,
+) -> Result<(), RunError> {
+    let house = &carrier.house;
+    let mut tx = house.db.begin().await?;
+    queue::step(&mut tx, &job.lease, step).await?;
+    if !closed {
+        let payload = serde_json::json!({
+            "id": job.submission.id, "run": job.run().id, "task": job.task.definition.index, "step": step,
+        });
+        events::publish(&mut tx, house.clock.now(), (&topic(job.submission.id), "step"), &payload).await?;
+    }
+    tx.commit().await?;
+    house.event_bell.notify_waiters();
+    Ok(())
+}
+
+/// Follows an open run's output live; a closed run has no listener.
+fn follow(
+    carrier: &Carrier,
+    job: &Job,
+    mut spec: RunSpec,
+    closed: bool,
+) -> (RunSpec, Option<tokio::task::JoinHandle<()>>) {
+    if closed {
+        return (spec, None);
+    }
+    let (sender, receiver) = mpsc::channel(64);
+    spec.log_sink = Some(sender);
+    let house = carrier.house.clone();
+    let (submission, run) = (job.submission.id, job.run().id);
+    let live = tokio::spawn(async move {
+        if let Err(error) = tell_live(&house, submission, run, receiver).await {
+            tracing::warn!(%submission, %error, "a run's output could not be shown live");
+        }
+    });
+    (spec, Some(live))
+}
+
+/// Publishes output as it comes, gathered twice a second so that a chatty program costs little.
+async fn tell_live(
+    house: &crate::house::House,
+    submission: crate::ids::SubmissionId,
+    run: crate::ids::RunId,
+    mut receiver: mpsc::Receiver<LogChunk>,
+) -> Result<(), crate::store::StoreError> {
+    const LIVE_CAP: usize = 64 << 10;
+    let mut told = 0;
+    while let Some(first) = receiver.recv().await {
+        let mut bytes = first.bytes.to_vec();
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        while let Ok(more) = receiver.try_recv() {
+            bytes.extend_from_slice(&more.bytes);
+        }
+        bytes.truncate(LIVE_CAP - told);
+        told += bytes.len();
+        if bytes.is_empty() {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let payload = serde_json::json!({ "id": submission, "run": run, "text": text });
+        let mut tx = house.db.begin().await?;
+        events::publish(&mut tx, house.clock.now(), (&topic(submission), "output"), &payload).await?;
+        tx.commit().await?;
+        house.event_bell.notify_waiters();
+    }
+    Ok(())
+}
+
+/// Stores a step's log: in plain when its author may read it, else sealed.
+pub(super) async fn keep_log(
+    carrier: &Carrier,
+    job: &Job,
+    sealed: bool,
+    step: &str,
+    log: &[u8],
+) -> Result<String, RunError> {
+    let run = job.run();
+    let place = format!("logs/{}/{}-{step}", run.id, run.attempt);
+    let key = if sealed { ObjectKey::hidden(place)? } else { ObjectKey::plain(place)? };
+    carrier.house.objects.put_bytes(&key, log).await?;
+    Ok(key.as_str().to_owned())
+}
+
+/// Copies regular files from one directory of ours to another.
+fn copy_tree(from: &Path, to: &Path) -> Result<(), RunError> {
+    let failed = |e: std::io::Error| RunError::io("copying predictions", &e);
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        let target = to.join(entry.file_name());
+        if kind.is_dir() {
+            std::fs::create_dir_all(&target).map_err(failed)?;
+            copy_tree(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), &target).map_err(failed)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Prepares a run: its desk on a tmpfs, the submission laid out on it, inputs and programs at hand.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::{Carrier, Job, RunError};
+use crate::contest::definition::InputVisibility;
+use crate::contest::model::{FileKind, StoredFile};
+use crate::sandbox::{Owner, Staging};
+use crate::store::ObjectKey;
+use crate::submission::model::{Kind, Reason};
+use crate::submission::unpack::detect::{DetectError, LaidOut, SubmissionKind, lay_out};
+use crate::submission::unpack::{UnpackLimits, unpack_zip};
+
+/// Most that a run's files may take on its tmpfs, in bytes. The kernel takes memory only for what
+/// is written.
+const DESK_BYTES: u64 = 8 << 30;
+
+/// Where a run's files lie while it lasts: a tmpfs, since some of them are hidden data in plain.
+pub(super) struct Desk {
+    staging: Staging,
+}
+
+impl Desk {
+    pub async fn set_up(carrier: &Carrier, job: &Job) -> Result<Self, RunError> {
+        let owner = Owner { run: job.run().id, attempt: job.run().attempt };
+        let staging = carrier.engine.stage(owner, DESK_BYTES)?;
+        Ok(Self { staging })
+    }
+
+    /// A directory of the desk, made when absent.
+    pub fn directory(&self, name: &str) -> Result<PathBuf, RunError> {
+        let path = self.staging.path().join(name);
+        fs::create_dir_all(&path).map_err(|e| RunError::io("making a directory of the run", &e))?;
+        Ok(path)
+    }
+
+    /// Clears the desk; what cannot be cleared now the reaper clears.
+    pub async fn clear(self) {
+        if let Err(error) = self.staging.release().await {
+            tracing::warn!(%error, "a run's desk could not be cleared; the reaper will");
+        }
+    }
+}
+
+/// The submission's files, and what they are.
+pub(super) struct Laid {
+    pub files: LaidOut,
+}
+
+impl Laid {
+    pub fn kind(&self) -> Kind {
+        match self.files.kind {
+            SubmissionKind::Code { .. } => Kind::Code,
+            SubmissionKind::Result => Kind::Result,
+        }
+    }
+
+    pub fn command(&self) -> Option<&str> {
+        match &self.files.kind {
+            SubmissionKind::Code { command } => command.as_deref(),
+            SubmissionKind::Result => None,
+        }
+    }
+}
+
+/// Lays the submission out on the desk. The inner error is a fault of the upload, from public facts
+/// alone.
+pub(super) async fn lay_out_submission(
+    carrier: &Carrier,
+    job: &Job,
+    desk: &Desk,
+) -> Result<Result<Laid, Reason>, RunError> {
+    let key: ObjectKey = job.submission.object_key.parse()?;
+    let upload = desk.directory("upload")?.join("file");
+    carrier.house.objects.get_to_file(&key, &upload).await?;
+    let program = desk.directory("program")?;
+    let name = job.submission.file_name.clone();
+    let laid = tokio::task::spawn_blocking(move || {
+        let file = File::open(&upload).map_err(DetectError::Io)?;
+        let laid = lay_out(file, &name, &program, &UnpackLimits::default())?;
+        fs::remove_file(&upload).map_err(DetectError::Io)?;
+        Ok(laid)
+    });
+    let files = match laid.await.map_err(|e| RunError::io("laying out the submission", &e.into()))? {
+        Ok(files) => files,
+        Err(DetectError::Io(error)) => return Err(RunError::io("laying out the submission", &error)),
+        Err(DetectError::Unpack(error)) => {
+            let text = format!("{error}. {}", error.mend());
+            return Ok(Err(Reason::new(error.code(), text)));
+        }
+        Err(error) => return Ok(Err(Reason::new("submission-form", error.to_string()))),
+    };
+    let laid = Laid { files };
+    if laid.kind() == Kind::Code && job.phase.definition.accepts_only_result_submissions {
+        let text = "this phase takes results only (.csv, .parquet, or a zip of them without metadata.yaml)";
+        return Ok(Err(Reason::new("results-only", text)));
+    }
+    if laid.kind() == Kind::Code && laid.command().is_none() && !has_ingestion(job) {
+        let text = "metadata.yaml has no command; write one, such as: command: python3 $program/main.py $input $output";
+        return Ok(Err(Reason::new("no-command", text)));
+    }
+    Ok(Ok(laid))
+}
+
+/// Whether an ingestion program runs before scoring.
+pub(super) fn has_ingestion(job: &Job) -> bool {
+    job.task.definition.ingestion_program.is_some() && !job.task.definition.ingestion_only_during_scoring
+}
+
+/// The input data of the run, ready to be bound: the twin's, the public one from the cache, or the
+/// hidden one on the desk.
+pub(super) async fn input(carrier: &Carrier, job: &Job, desk: &Desk) -> Result<Option<PathBuf>, RunError> {
+    let task = &job.task.definition;
+    if job.on_twin() {
+        let twin = twin(job)?;
+        return cached(carrier, job.file(&twin.input)?).await.map(Some);
+    }
+    let Some(path) = &task.input_data else { return Ok(None) };
+    match task.input {
+        InputVisibility::Public => cached(carrier, job.file(path)?).await.map(Some),
+        InputVisibility::Hidden => on_desk(carrier, job.file(path)?, desk, "input").await.map(Some),
+    }
+}
+
+/// The reference data of the run: the twin's, or the hidden one on the desk.
+pub(super) async fn reference(
+    carrier: &Carrier,
+    job: &Job,
+    desk: &Desk,
+) -> Result<Option<PathBuf>, RunError> {
+    if job.on_twin() {
+        let twin = twin(job)?;
+        return cached(carrier, job.file(&twin.reference)?).await.map(Some);
+    }
+    let Some(path) = &job.task.definition.reference_data else { return Ok(None) };
+    on_desk(carrier, job.file(path)?, desk, "ref").await.map(Some)
+}
+
+fn twin(job: &Job) -> Result<&crate::contest::definition::Twin, RunError> {
+    job.task.definition.twin.as_ref().ok_or_else(|| {
+        RunError::Ours("the task's twin was removed from the bundle after the run was queued".to_owned())
+    })
+}
+
+/// A program of the organizer's, ready to be bound. A scoring program is on the desk, since it may
+/// hold answers.
+pub(super) async fn program(
+    carrier: &Carrier,
+    job: &Job,
+    desk: &Desk,
+    path: &str,
+    name: &str,
+) -> Result<PathBuf, RunError> {
+    let file = job.file(path)?;
+    if is_hidden(file)? { on_desk(carrier, file, desk, name).await } else { cached(carrier, file).await }
+}
+
+fn is_hidden(file: &StoredFile) -> Result<bool, RunError> {
+    let key: ObjectKey = file.object_key.parse()?;
+    Ok(key.class() == crate::store::Class::Hidden)
+}
+
+/// Unpacks a file of the bundle on the desk.
+async fn on_desk(carrier: &Carrier, file: &StoredFile, desk: &Desk, name: &str) -> Result<PathBuf, RunError> {
+    let target = desk.directory(name)?;
+    let archive = desk.directory("packed")?.join(name);
+    fetch(carrier, file, &archive, &target).await?;
+    Ok(target)
+}
+
+/// Unpacks a public file of the bundle into the cache, once; several runs may ask at a time.
+async fn cached(carrier: &Carrier, file: &StoredFile) -> Result<PathBuf, RunError> {
+    if is_hidden(file)? {
+        return Err(RunError::Ours(format!("{} is hidden and cannot be cached", file.path)));
+    }
+    let target = carrier.cache.join(&file.digest);
+    if target.exists() {
+        return Ok(target);
+    }
+    let failed = |e: std::io::Error| RunError::io("filling the cache", &e);
+    let unique = hex::encode(carrier.house.entropy.bytes::<8>());
+    let filling = carrier.cache.join(format!("{}.{unique}", file.digest));
+    fs::create_dir_all(&filling).map_err(failed)?;
+    let archive = carrier.cache.join(format!("{}.{unique}.packed", file.digest));
+    let filled = fetch(carrier, file, &archive, &filling).await;
+    let filled = filled.and_then(|()| match fs::rename(&filling, &target) {
+        Err(error) if !target.exists() => Err(failed(error)),
+        _ => Ok(()),
+    });
+    if filling.exists() {
+        fs::remove_dir_all(&filling).map_err(failed)?;
+    }
+    filled.map(|()| target)
+}
+
+/// Brings an object to `target`: a zip is unpacked within bounds, any other file lies there under
+/// its own name.
+async fn fetch(carrier: &Carrier, file: &StoredFile, archive: &Path, target: &Path) -> Result<(), RunError> {
+    let key: ObjectKey = file.object_key.parse()?;
+    carrier.house.objects.get_to_file(&key, archive).await?;
+    let (packed, target) = (archive.to_owned(), target.to_owned());
+    let is_zip = file.kind == FileKind::Directory || file.path.to_ascii_lowercase().ends_with(".zip");
+    let name = file.path.rsplit('/').next().unwrap_or("file").to_owned();
+    let path = file.path.clone();
+    let unpacked = tokio::task::spawn_blocking(move || {
+        if is_zip {
+            let limits = UnpackLimits {
+                entries: 1 << 20,
+                total_bytes: 64 << 30,
+                file_bytes: 64 << 30,
+                ..UnpackLimits::default()
+            };
+            let opened = File::open(&packed).map_err(|e| e.to_string())?;
+            unpack_zip(opened, &target, &limits).map_err(|e| e.to_string())?;
+            fs::remove_file(&packed).map_err(|e| e.to_string())
+        } else {
+            let placed = target.join(name);
+            fs::rename(&packed, &placed).map_err(|e| e.to_string())?;
+            let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs::set_permissions(&placed, readable).map_err(|e| e.to_string())
+        }
+    });
+    let done = unpacked.await.map_err(|e| RunError::io("unpacking", &e.into()))?;
+    done.map_err(|problem| RunError::Ours(format!("unpacking {path} of the competition failed: {problem}")))
+}

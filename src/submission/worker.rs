@@ -1,0 +1,255 @@
+//! The worker: takes runs from the queue and carries them, as many at a time as it has slots; and
+//! the housekeeping that must go on beside them.
+//!
+//! A worker that is killed leaves leases that run out and containers that the reaper removes; one
+//! that is asked to stop finishes what it has begun, or hands it back when that takes too long.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::queue::{self, Lease, Renewal};
+use super::run::{Carrier, RunError, give_up};
+use super::{disclose, migrate};
+use crate::ids::{RunId, WorkerId};
+use crate::sandbox::Owner;
+use crate::store::StoreError;
+
+/// How often a waiting worker looks for runs queued by another process.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often leases are renewed and cancellations noticed.
+const RENEW: Duration = Duration::from_secs(1);
+/// How long a worker that is asked to stop lets its runs go on.
+const GRACE: Duration = Duration::from_secs(20);
+/// How long a run waits that was handed back for our own fault.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Takes runs from the queue and carries them.
+pub struct Worker {
+    carrier: Carrier,
+    id: WorkerId,
+    name: String,
+    slots: usize,
+    busy: Arc<Mutex<HashSet<(RunId, i64)>>>,
+}
+
+impl Worker {
+    /// A worker with a new id.
+    pub fn new(carrier: Carrier, name: &str, slots: usize) -> Self {
+        let id = carrier.house.entropy.id(&carrier.house.clock);
+        Self { carrier, id, name: name.to_owned(), slots: slots.max(1), busy: Arc::default() }
+    }
+
+    /// Works until `stop` fires, and then until its runs are over or handed back.
+    pub async fn work(self, stop: CancellationToken) {
+        let me = Arc::new(self);
+        me.reap().await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Self::housekeeping(Arc::clone(&me), stop.clone()));
+        let slots = Arc::new(Semaphore::new(me.slots));
+        let abandon = CancellationToken::new();
+        while !stop.is_cancelled() {
+            let permit = tokio::select! {
+                permit = Arc::clone(&slots).acquire_owned() => permit,
+                () = stop.cancelled() => break,
+            };
+            let Ok(permit) = permit else { break };
+            match queue::lease(&me.carrier.house.db, &me.carrier.house.clock, me.id).await {
+                Ok(Some(lease)) => {
+                    let (me, abandon) = (Arc::clone(&me), abandon.clone());
+                    tasks.spawn(async move {
+                        me.carry(lease, abandon).await;
+                        drop(permit);
+                    });
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the queue could not be read; trying again"),
+            }
+            drop(permit);
+            tokio::select! {
+                () = me.carrier.house.queue_bell.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        me.wind_down(tasks, &abandon).await;
+    }
+
+    async fn wind_down(&self, mut tasks: JoinSet<()>, abandon: &CancellationToken) {
+        let over = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, over).await.is_err() {
+            tracing::info!("handing back the runs that are still under way");
+            abandon.cancel();
+            let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+        }
+        if let Err(error) = self.say_alive(true).await {
+            tracing::warn!(%error, "could not note that this worker stopped");
+        }
+        self.carrier.engine.settle().await;
+    }
+
+    /// Carries one run while renewing its lease.
+    async fn carry(&self, lease: Lease, abandon: CancellationToken) {
+        let run = lease.run.id;
+        let key = (run, lease.run.attempt);
+        self.set_busy(key, true);
+        let cancel = CancellationToken::new();
+        let stop_renewing = CancellationToken::new();
+        let carrying = self.carrier.carry(lease.clone(), cancel.clone());
+        let renewing = self.keep_lease(&lease, &cancel, &abandon, &stop_renewing);
+        let (result, kept) = tokio::join!(
+            async {
+                let result = carrying.await;
+                stop_renewing.cancel();
+                result
+            },
+            renewing
+        );
+        self.set_busy(key, false);
+        match (result, kept) {
+            (Ok(()), _) => {}
+            (Err(RunError::Queue(queue::QueueError::Fenced(_))), _) | (Err(_), Kept::Lost) => {
+                tracing::warn!(%run, "the run was handed on while this worker had it; its result is dropped");
+            }
+            (Err(error), _) => self.put_back(&lease, &error.to_string()).await,
+        }
+    }
+
+    /// Hands a run back for our own fault, or ends it when that was tried often enough.
+    async fn put_back(&self, lease: &Lease, fault: &str) {
+        tracing::error!(run = %lease.run.id, attempt = lease.run.attempt, fault, "a run failed for our own fault");
+        let house = &self.carrier.house;
+        let done: Result<(), RunError> = if queue::db::is_spent(&lease.run) {
+            give_up(house, lease, fault).await
+        } else {
+            async {
+                let mut tx = house.db.begin().await?;
+                queue::hand_back(&mut tx, &house.clock, lease, fault, PAUSE).await?;
+                Ok(tx.commit().await?)
+            }
+            .await
+        };
+        if let Err(error) = done {
+            tracing::warn!(run = %lease.run.id, %error, "the run could not be handed back; its lease will run out");
+        }
+    }
+
+    async fn keep_lease(
+        &self,
+        lease: &Lease,
+        cancel: &CancellationToken,
+        abandon: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Kept {
+        let house = &self.carrier.house;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Kept::Held,
+                () = abandon.cancelled(), if !cancel.is_cancelled() => {
+                    // hand back first: the run's own end then finds its fence gone and writes nothing
+                    self.put_back(lease, "the worker was stopped").await;
+                    cancel.cancel();
+                    return Kept::Lost;
+                }
+                () = tokio::time::sleep(RENEW) => {}
+            }
+            match queue::renew(&house.db, &house.clock, lease).await {
+                Ok(Renewal::Held) => {}
+                Ok(Renewal::CancelAsked) => cancel.cancel(),
+                Ok(Renewal::Lost) => {
+                    cancel.cancel();
+                    return Kept::Lost;
+                }
+                Err(error) => tracing::warn!(%error, "a lease could not be renewed; trying again"),
+            }
+        }
+    }
+
+    fn set_busy(&self, key: (RunId, i64), busy: bool) {
+        let mut set = self.busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if busy {
+            set.insert(key)
+        } else {
+            set.remove(&key)
+        };
+    }
+
+    async fn say_alive(&self, stopped: bool) -> Result<(), StoreError> {
+        let house = &self.carrier.house;
+        let now = house.clock.now();
+        let mut tx = house.db.begin().await?;
+        let worker = queue::db::Worker {
+            id: self.id,
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: i64::try_from(self.slots).unwrap_or(i64::MAX),
+            started_at: now,
+            seen_at: now,
+            stopped_at: stopped.then_some(now),
+        };
+        queue::db::seen(&mut tx, &worker).await?;
+        tx.commit().await
+    }
+
+    /// What must go on beside the runs: lapsed leases, outcomes that are due, phases to migrate,
+    /// what crashed runs left behind, and the sign of life.
+    async fn housekeeping(me: Arc<Self>, stop: CancellationToken) {
+        let mut beat: u32 = 0;
+        while !stop.is_cancelled() {
+            if let Err(error) = me.keep_house(beat).await {
+                tracing::error!(%error, "housekeeping failed; trying again");
+            }
+            if beat % 60 == 59 {
+                me.reap().await;
+            }
+            beat = beat.wrapping_add(1);
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn keep_house(&self, beat: u32) -> Result<(), StoreError> {
+        let house = &self.carrier.house;
+        disclose::tell_due(house).await?;
+        let recovered = queue::recover(&house.db, &house.clock).await?;
+        if !recovered.is_empty() {
+            tracing::warn!(runs = recovered.len(), "runs of a worker that went away are queued again");
+            house.ring();
+        }
+        if beat % 5 == 0 {
+            migrate::migrate_due(house).await?;
+        }
+        if beat % 10 == 0 {
+            self.say_alive(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what runs of this machine left behind that nobody holds any more.
+    async fn reap(&self) {
+        let busy = Arc::clone(&self.busy);
+        // asked at the moment of removal: a run may begin while the reaper looks around
+        let alive = move |o: &Owner| {
+            busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&(o.run, o.attempt))
+        };
+        let reaped = self.carrier.engine.reap(alive).await;
+        match reaped {
+            Ok(reaped) if reaped.is_nothing() => {}
+            Ok(reaped) => tracing::warn!(?reaped, "removed what crashed runs left behind"),
+            Err(error) => tracing::warn!(%error, "could not look for what crashed runs left behind"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Held,
+    Lost,
+}

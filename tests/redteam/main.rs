@@ -1,0 +1,10 @@
+//! The red team: what untrusted programs try, against the real engine. The numbers in the names are
+//! those of the list in `docs/sandbox-runs.md`. `SHUYU_TEST_RUNTIME=runsc` runs all of it on gVisor.
+//! Needs root, the Docker engine and the image of `scripts/image python`; it fails without them.
+
+mod escape;
+mod lab;
+mod lifecycle;
+mod network;
+mod resources;
+mod results;
