@@ -26,7 +26,8 @@ pub async fn house(settings: &Settings, clock: Clock) -> Result<House> {
     Ok(House::new(db, objects, clock))
 }
 
-fn object_place(settings: &Settings) -> ObjectPlace {
+/// Where the objects lie.
+pub(crate) fn object_place(settings: &Settings) -> ObjectPlace {
     let o = &settings.objects;
     match o.kind {
         ObjectsKind::Local => ObjectPlace::Directory(settings.data_dir.join("objects")),

@@ -60,10 +60,13 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) fn run(common: &Common, command: Command) -> Result<ExitCode> {
-    if let Command::Check(args) = &command {
-        return Ok(competition_check::run(&args.bundle, args.json));
-    }
     let settings = common.settings(&[])?;
+    if let Command::Check(args) = &command {
+        let images = crate::sandbox::ImageTable::with(settings.images);
+        let knows = |name: &str| images.local(name).is_ok();
+        let table = bundle::ImageTable { knows: &knows, setting: "SHUYU_IMAGES (or [images] in the configuration)" };
+        return Ok(competition_check::run_with_images(&args.bundle, args.json, Some(table)));
+    }
     block_on(async {
         let house = assembly::house(&settings, Clock::system()).await?;
         let done = act(&house, command).await;
@@ -121,7 +124,8 @@ async fn import_with(house: &House, args: &ImportArgs, scratch: &std::path::Path
     let owner = owner(house, &args.owner).await?;
     let imported = import::import(house, &bundle, &slug, owner, &packed).await?;
     for change in &imported.changes {
-        println!("changed {change}");
+        let shown = |value: &Option<serde_json::Value>| value.as_ref().map_or("(none)".to_owned(), ToString::to_string);
+        println!("changed {}: {} → {}", change.path, shown(&change.old), shown(&change.new));
     }
     for file in &imported.files {
         println!("stored {file}");

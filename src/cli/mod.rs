@@ -54,6 +54,10 @@ enum Command {
     /// Check, import and publish competitions
     #[command(subcommand)]
     Competition(competition::Command),
+    /// Write the database and the objects to one archive
+    Backup(backup::BackupArgs),
+    /// Read such an archive into an empty database and object store
+    Restore(backup::RestoreArgs),
     /// Run the whole pipeline on one submission, without a server
     DryRun(dry_run::DryRunArgs),
 }
@@ -73,6 +77,8 @@ pub fn main() -> ExitCode {
         Command::Worker => worker::run(&cli.common).map(|()| ExitCode::SUCCESS),
         Command::User(command) => user::run(&cli.common, command).map(|()| ExitCode::SUCCESS),
         Command::Competition(command) => competition::run(&cli.common, command),
+        Command::Backup(args) => backup_now(&cli.common, &args).map(|()| ExitCode::SUCCESS),
+        Command::Restore(args) => restore_now(&cli.common, &args).map(|()| ExitCode::SUCCESS),
         Command::DryRun(args) => dry_run::run(&cli.common, args),
     };
     match done {
@@ -82,6 +88,27 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn backup_now(common: &Common, args: &backup::BackupArgs) -> anyhow::Result<()> {
+    let settings = common.settings(&[])?;
+    block_on(async {
+        let house = assembly::house(&settings, Clock::system()).await?;
+        let done = backup::run_backup(args, &house.db, &house.objects, &house.clock).await;
+        house.db.close().await;
+        done.map(|_| ())
+    })
+}
+
+fn restore_now(common: &Common, args: &backup::RestoreArgs) -> anyhow::Result<()> {
+    let settings = common.settings(&[])?;
+    block_on(async {
+        let db = database(&settings).await?;
+        let place = assembly::object_place(&settings);
+        let done = backup::run_restore(args, &db, &place, &settings.key_file).await;
+        db.close().await;
+        done.map(|_| ())
+    })
 }
 
 impl Common {

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::submission::run::Carrier;
 use crate::submission::worker::Worker;
+use crate::web::health::Check;
 use crate::web::{self, App};
 
 /// What `shuyu serve` takes.
@@ -84,9 +85,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 /// Whether the engine answers and has the image that programs run in.
-fn docker_check(carrier: &Carrier) -> web::Check {
+fn docker_check(carrier: &Carrier) -> Check {
     let carrier = carrier.clone();
-    web::Check::new("docker", move || {
+    Check::new("docker", move || {
         let carrier = carrier.clone();
         async move {
             carrier.engine.ping().await.map_err(|e| e.to_string())?;

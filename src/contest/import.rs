@@ -456,8 +456,9 @@ fn write_zip(definition: &Definition, root: &Path, target: &Path) -> Result<(), 
     }
     manifest.sort_by(|a, b| a.path.cmp(&b.path));
     let out = File::create_new(target).map_err(|e| e.to_string())?;
-    let open = |path: &BundlePath| File::open(root.join(path)).map(|f| Box::new(f) as Box<dyn io::Read>);
-    let written = bundle::write::write(definition, &manifest, &open, out).map_err(|e| e.to_string());
+    let mut open =
+        |entry: &FileEntry| File::open(root.join(&entry.path)).map(|f| Box::new(f) as Box<dyn io::Read>);
+    let written = bundle::write::write(definition, &manifest, &mut open, out).map_err(|e| e.to_string());
     if written.is_err() {
         std::fs::remove_file(target).map_err(|e| e.to_string())?;
     }
