@@ -1,7 +1,6 @@
 //! `shuyu user`: the first administrator, reset links, a list.
 
 use std::io::Read as _;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -68,8 +67,7 @@ pub(super) fn run(common: &Common, command: Command) -> anyhow::Result<()> {
 
 async fn people(settings: &Settings) -> anyhow::Result<People> {
     let (clock, entropy) = world();
-    let terms = SessionTerms { idle: Duration::ZERO, absolute: Duration::ZERO };
-    Ok(People::new(database(settings).await?, clock, entropy, terms))
+    Ok(People::new(database(settings).await?, clock, entropy, SessionTerms::default()))
 }
 
 async fn add(people: &People, args: Add) -> anyhow::Result<()> {

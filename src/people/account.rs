@@ -187,8 +187,8 @@ impl People {
             db::FreshUser { id, login: &login, name, email, password, organisation, locale, at: now };
         db::insert_user(&mut tx, user).await?;
         let deed = match by {
-            Some(by) => Deed::by(by, "user.add", "user", id),
-            None => Deed::own(id, "user.register"),
+            Some(by) => Deed::by(by, "user.added", "user", id),
+            None => Deed::own(id, "user.registered"),
         };
         self.audited(&mut tx, deed.detail(json!({ "login": login, "roles": roles }))).await?;
         for role in roles {
@@ -234,7 +234,7 @@ impl People {
         let locale = known_locale(&profile.locale);
         db::update_profile(&mut tx, actor.user, (name, email, locale), organisation).await?;
         let detail = json!({ "organisation": organisation });
-        self.audited(&mut tx, Deed::own(actor.user, "user.profile").detail(detail)).await?;
+        self.audited(&mut tx, Deed::by(actor, "user.profile.changed", "user", actor.user).detail(detail)).await?;
         Ok(tx.commit().await?)
     }
 
@@ -253,7 +253,7 @@ impl People {
         }
         let id: OrganisationId = self.entropy.id(&self.clock);
         db::insert_organisation(tx, id, name, self.clock.now()).await?;
-        let deed = Deed::own(by, "organisation.add").detail(json!({ "organisation": id, "name": name }));
+        let deed = Deed::own(by, "organisation.added").detail(json!({ "organisation": id, "name": name }));
         self.audited(tx, deed).await?;
         Ok(Some(id))
     }
@@ -284,7 +284,7 @@ impl People {
         let mut tx = self.db.begin().await?;
         db::set_password(&mut tx, actor.user, &hash).await?;
         db::revoke_sessions(&mut tx, actor.user, (None, keep), self.clock.now()).await?;
-        self.audited(&mut tx, Deed::own(actor.user, "user.password")).await?;
+        self.audited(&mut tx, Deed::by(actor, "user.password.changed", "user", actor.user)).await?;
         Ok(tx.commit().await?)
     }
 
@@ -306,7 +306,7 @@ impl People {
         } else {
             db::clear_failures(&mut tx, user).await?;
         }
-        let action = if disabled { "user.disable" } else { "user.enable" };
+        let action = if disabled { "user.disabled" } else { "user.enabled" };
         self.audited(&mut tx, Deed::by(by, action, "user", user)).await?;
         Ok(tx.commit().await?)
     }

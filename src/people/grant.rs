@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::record::{By, Deed};
 use super::{Actor, Grant, People, PeopleError, Role, Scope, db};
-use crate::ids::{CompetitionId, UserId};
+use crate::ids::{CompetitionId, TokenId, UserId};
 use crate::store::Connection;
 
 /// Somebody who holds a role.
@@ -43,7 +43,7 @@ impl People {
         let mut tx = self.db.begin().await?;
         db::user(&mut tx, user).await?.ok_or(PeopleError::Unknown("user"))?;
         if db::insert_grant(&mut tx, user, grant, (self.clock.now(), &by.name())).await? {
-            self.audited(&mut tx, granted(by, "role.give", user, grant)).await?;
+            self.audited(&mut tx, granted(by, "role.granted", user, grant)).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -59,7 +59,7 @@ impl People {
             self.refuse_without_administrator(&mut tx, user).await?;
         }
         if db::delete_grant(&mut tx, user, grant).await? {
-            self.audited(&mut tx, granted(by, "role.take", user, grant)).await?;
+            self.audited(&mut tx, granted(by, "role.revoked", user, grant)).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -78,7 +78,7 @@ impl People {
         &self,
         connection: &mut Connection,
         user: UserId,
-        scope: Scope,
+        (scope, token): (Scope, Option<TokenId>),
     ) -> Result<Option<Actor>, PeopleError> {
         let Some(stored) = db::user(connection, user).await? else { return Ok(None) };
         if stored.disabled_at.is_some() {
@@ -93,6 +93,7 @@ impl People {
             locale: stored.locale,
             grants,
             scope,
+            token,
         }))
     }
 }

@@ -97,7 +97,7 @@ impl People {
             db::clear_failures(&mut tx, user.id).await?;
         }
         let opened = self.open_session(&mut tx, user.id, from).await?;
-        self.audited(&mut tx, Deed::own(user.id, "session.open").detail(json!({ "session": opened.session })))
+        self.audited(&mut tx, Deed::own(user.id, "session.opened").detail(json!({ "session": opened.session })))
             .await?;
         tx.commit().await?;
         Ok(opened)
@@ -115,7 +115,7 @@ impl People {
         if wait > 0 {
             db::lock(&mut tx, user, self.clock.millis() + wait).await?;
             let detail = json!({ "failures": failures, "seconds": wait / 1000 });
-            self.audited(&mut tx, Deed::own(user, "user.lock").detail(detail)).await?;
+            self.audited(&mut tx, Deed::own(user, "user.locked").detail(detail)).await?;
         }
         Ok(tx.commit().await?)
     }

@@ -56,7 +56,7 @@ impl People {
         db::organisation(&mut tx, organisation).await?.ok_or(PeopleError::Unknown("organisation"))?;
         let at = verified.then(|| self.clock.now());
         db::set_verified(&mut tx, organisation, (at, &by.name())).await?;
-        let action = if verified { "organisation.verify" } else { "organisation.unverify" };
+        let action = if verified { "organisation.verified" } else { "organisation.unverified" };
         self.audited(&mut tx, Deed::by(by, action, "organisation", organisation)).await?;
         Ok(tx.commit().await?)
     }

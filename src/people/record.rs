@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Actor, People, PeopleError};
+use crate::audit::{self, Entry};
 use crate::ids::{CompetitionId, UserId};
 use crate::store::Tx;
 
@@ -22,11 +23,11 @@ impl<'a> From<&'a Actor> for By<'a> {
 }
 
 impl By<'_> {
-    /// As stored in `created_by`, `granted_by` and the audit log.
+    /// As stored in `created_by`, `granted_by` and the like.
     pub(super) fn name(self) -> String {
         match self {
             Self::Actor(actor) => actor.user.to_string(),
-            Self::Machine => "machine".into(),
+            Self::Machine => audit::Actor::Operator.to_string(),
         }
     }
 
@@ -39,9 +40,27 @@ impl By<'_> {
     }
 }
 
+impl From<By<'_>> for audit::Actor {
+    fn from(by: By<'_>) -> Self {
+        match by {
+            By::Actor(actor) => actor.into(),
+            By::Machine => Self::Operator,
+        }
+    }
+}
+
+impl From<&Actor> for audit::Actor {
+    fn from(actor: &Actor) -> Self {
+        match actor.token {
+            Some(token) => Self::Token { user: actor.user, token },
+            None => Self::User(actor.user),
+        }
+    }
+}
+
 /// One decision.
 pub(super) struct Deed {
-    actor: String,
+    actor: audit::Actor,
     action: &'static str,
     kind: &'static str,
     object: String,
@@ -51,22 +70,19 @@ pub(super) struct Deed {
 
 impl Deed {
     /// Something that `by` did.
-    pub(super) fn by(by: By<'_>, action: &'static str, kind: &'static str, object: impl ToString) -> Self {
+    pub(super) fn by(
+        by: impl Into<audit::Actor>,
+        action: &'static str,
+        kind: &'static str,
+        object: impl ToString,
+    ) -> Self {
         let object = object.to_string();
-        Self { actor: by.name(), action, kind, object, competition: None, detail: Value::Null }
+        Self { actor: by.into(), action, kind, object, competition: None, detail: Value::Null }
     }
 
-    /// Something that a person did to their own account.
+    /// Something that happened to a person's own account by their own doing.
     pub(super) fn own(user: UserId, action: &'static str) -> Self {
-        let user = user.to_string();
-        Self {
-            actor: user.clone(),
-            action,
-            kind: "user",
-            object: user,
-            competition: None,
-            detail: Value::Null,
-        }
+        Self::by(audit::Actor::User(user), action, "user", user)
     }
 
     pub(super) fn competition(mut self, competition: Option<CompetitionId>) -> Self {
@@ -74,6 +90,7 @@ impl Deed {
         self
     }
 
+    /// Further facts: a JSON object.
     pub(super) fn detail(mut self, detail: Value) -> Self {
         self.detail = detail;
         self
@@ -83,8 +100,15 @@ impl Deed {
 impl People {
     /// Writes the audit row of a decision, in the transaction of the decision.
     pub(super) async fn audited(&self, tx: &mut Tx, deed: Deed) -> Result<(), PeopleError> {
-        let Deed { actor, action, kind, object, competition, detail } = deed;
-        let _ = (tx, actor, action, kind, object, competition, detail);
-        Ok(())
+        let mut entry = Entry::new(self.clock.now(), deed.actor, deed.action, (deed.kind, deed.object));
+        if let Some(competition) = deed.competition {
+            entry = entry.competition(competition);
+        }
+        if let Value::Object(facts) = deed.detail {
+            for (name, value) in facts {
+                entry = entry.detail(&name, value);
+            }
+        }
+        Ok(audit::record(tx, entry).await?)
     }
 }

@@ -23,7 +23,7 @@ impl People {
         let mut tx = self.db.begin().await?;
         db::user(&mut tx, user).await?.ok_or(PeopleError::Unknown("user"))?;
         db::insert_reset(&mut tx, &digest(&secret), user, &by.name(), (now, until)).await?;
-        self.audited(&mut tx, Deed::by(by, "user.reset-link", "user", user)).await?;
+        self.audited(&mut tx, Deed::by(by, "reset_link.made", "user", user)).await?;
         tx.commit().await?;
         Ok(secret)
     }
@@ -60,7 +60,7 @@ impl People {
         let user = db::use_reset(&mut tx, &digest(secret), now).await?.ok_or(PeopleError::StaleLink)?;
         db::set_password(&mut tx, user, &hash).await?;
         db::revoke_sessions(&mut tx, user, (None, None), now).await?;
-        self.audited(&mut tx, Deed::own(user, "user.reset")).await?;
+        self.audited(&mut tx, Deed::own(user, "user.password.reset")).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ids::{CompetitionId, OrganisationId, UserId};
+use crate::ids::{CompetitionId, OrganisationId, TokenId, UserId};
 
 /// What a person is entrusted with, in one competition or in the whole installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -127,6 +127,8 @@ pub struct Actor {
     pub grants: Vec<Grant>,
     /// How far this recognition reaches: a browser session reaches everywhere.
     pub scope: Scope,
+    /// The API token they are recognised by; `None`: a browser session.
+    pub token: Option<TokenId>,
 }
 
 impl Actor {
@@ -196,6 +198,7 @@ mod tests {
             locale: "zh-CN".into(),
             grants,
             scope,
+            token: None,
         }
     }
 

@@ -78,6 +78,13 @@ pub struct SessionRow {
     pub address: String,
 }
 
+impl Default for SessionTerms {
+    /// As in the default settings: a day unused, two weeks at most.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(24 * 3600), absolute: Duration::from_secs(14 * 24 * 3600) }
+    }
+}
+
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
@@ -147,7 +154,7 @@ impl People {
         {
             return Ok(None);
         }
-        let Some(actor) = self.actor(&mut connection, stored.user, Scope::Admin).await? else {
+        let Some(actor) = self.actor(&mut connection, stored.user, (Scope::Admin, None)).await? else {
             return Ok(None);
         };
         drop(connection);
@@ -211,7 +218,7 @@ impl People {
         let mut tx = self.db.begin().await?;
         let ended = db::revoke_sessions(&mut tx, actor.user, which, self.clock.now()).await?;
         let detail = json!({ "session": which.0, "kept": which.1, "ended": ended });
-        self.audited(&mut tx, Deed::own(actor.user, "session.end").detail(detail)).await?;
+        self.audited(&mut tx, Deed::by(actor, "session.revoked", "user", actor.user).detail(detail)).await?;
         Ok(tx.commit().await?)
     }
 }

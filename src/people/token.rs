@@ -80,7 +80,7 @@ impl People {
         let mut tx = self.db.begin().await?;
         db::insert_token(&mut tx, actor.user, &digest(&secret), &row).await?;
         let detail = json!({ "token": id, "name": name, "scope": scope, "days": new.days });
-        self.audited(&mut tx, Deed::own(actor.user, "token.make").detail(detail)).await?;
+        self.audited(&mut tx, Deed::by(actor, "token.made", "user", actor.user).detail(detail)).await?;
         tx.commit().await?;
         Ok((row, secret))
     }
@@ -101,7 +101,7 @@ impl People {
         if token.expires_at <= now {
             return Ok(None);
         }
-        let actor = self.actor(&mut connection, user, token.scope).await?;
+        let actor = self.actor(&mut connection, user, (token.scope, Some(token.id))).await?;
         drop(connection);
         let stale = now.checked_sub(USED).unwrap_or(Timestamp::MIN);
         if actor.is_some() && token.used_at.is_none_or(|used| used <= stale) {
@@ -130,7 +130,7 @@ impl People {
             return Err(PeopleError::Unknown("token"));
         }
         let detail = json!({ "token": token });
-        self.audited(&mut tx, Deed::own(actor.user, "token.revoke").detail(detail)).await?;
+        self.audited(&mut tx, Deed::by(actor, "token.revoked", "user", actor.user).detail(detail)).await?;
         Ok(tx.commit().await?)
     }
 }

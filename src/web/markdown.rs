@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn scripts_handlers_and_styles_do_not_survive() {
         let page = "# Hi\n<script>alert(1)</script>\n<img src=x onerror=alert(1)>\n\
-                    <a href=\"javascript:alert(1)\" style=\"position:fixed\">x</a>\n\
+                    <a href=\"javascript:alert(1)\" style=\"position:fixed\">x</a>\n\n\
                     [y](javascript:alert(1))\n<form action=/x><input name=a></form><iframe src=/></iframe>";
         let html = render(page);
         assert!(html.contains("<h1>Hi</h1>"), "{html}");

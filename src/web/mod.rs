@@ -25,4 +25,5 @@ pub mod visit;
 pub mod words;
 
 pub use app::{App, Shared};
+pub use health::Check;
 pub use layers::router;

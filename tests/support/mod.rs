@@ -1,7 +1,11 @@
-//! Servers that tests start for themselves. Each test binary takes what it needs.
+//! Services and servers that tests start for themselves. Each test binary takes what it needs.
 #![allow(dead_code, reason = "every test binary includes this module and none uses all of it")]
+#![allow(unused_imports, reason = "every test binary includes this module and none uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
 
+pub mod app;
 pub mod databases;
 pub mod postgres;
 pub mod s3;
+
+pub use app::{Answer, Browser, PASSWORD, TestApp};
