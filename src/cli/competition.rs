@@ -64,7 +64,8 @@ pub(super) fn run(common: &Common, command: Command) -> Result<ExitCode> {
     if let Command::Check(args) = &command {
         let images = crate::sandbox::ImageTable::with(settings.images);
         let knows = |name: &str| images.local(name).is_ok();
-        let table = bundle::ImageTable { knows: &knows, setting: "SHUYU_IMAGES (or [images] in the configuration)" };
+        let table =
+            bundle::ImageTable { knows: &knows, setting: "SHUYU_IMAGES (or [images] in the configuration)" };
         return Ok(competition_check::run_with_images(&args.bundle, args.json, Some(table)));
     }
     block_on(async {
@@ -100,7 +101,9 @@ async fn act(house: &House, command: Command) -> Result<ExitCode> {
 async fn owner(house: &House, login: &str) -> Result<UserId> {
     let people = People::new(house.db.clone(), house.clock.clone(), house.entropy, SessionTerms::default());
     let user = people.user_named(By::Machine, login).await;
-    Ok(user.with_context(|| format!("no user {login:?}; add one with: shuyu user add {login} --role organizer"))?.id)
+    Ok(user
+        .with_context(|| format!("no user {login:?}; add one with: shuyu user add {login} --role organizer"))?
+        .id)
 }
 
 async fn import_bundle(house: &House, args: &ImportArgs) -> Result<ExitCode> {
@@ -124,7 +127,9 @@ async fn import_with(house: &House, args: &ImportArgs, scratch: &std::path::Path
     let owner = owner(house, &args.owner).await?;
     let imported = import::import(house, &bundle, &slug, owner, &packed).await?;
     for change in &imported.changes {
-        let shown = |value: &Option<serde_json::Value>| value.as_ref().map_or("(none)".to_owned(), ToString::to_string);
+        let shown = |value: &Option<serde_json::Value>| {
+            value.as_ref().map_or("(none)".to_owned(), ToString::to_string)
+        };
         println!("changed {}: {} → {}", change.path, shown(&change.old), shown(&change.new));
     }
     for file in &imported.files {

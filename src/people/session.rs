@@ -30,13 +30,6 @@ pub struct SessionTerms {
     pub absolute: Duration,
 }
 
-impl Default for SessionTerms {
-    /// Two hours unused, a day at most.
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(2 * 3600), absolute: Duration::from_secs(24 * 3600) }
-    }
-}
-
 /// A session that was opened, or whose secret changed.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -178,8 +171,7 @@ impl People {
             return Ok(None);
         }
         let from = Visitor { agent: old.agent.clone(), address: from.address.clone() };
-        let opened =
-            self.insert_session(&mut tx, (old.user, old.created_at, old.expires_at), &from).await?;
+        let opened = self.insert_session(&mut tx, (old.user, old.created_at, old.expires_at), &from).await?;
         tx.commit().await?;
         Ok(Some(opened))
     }

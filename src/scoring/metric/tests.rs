@@ -25,7 +25,7 @@ fn a_declaration_is_one_mapping_or_a_list() {
         range: Some([0.0, 300.0]),
         ..MetricSpec::new(MetricName::Rmse, "rmse", "arr_delay", "arr_delay", "row_id")
     };
-    assert_eq!(one.unwrap().0, [rmse.clone()]);
+    assert_eq!(one.unwrap().0, std::slice::from_ref(&rmse));
     assert_eq!(rmse.validate(), []);
     let several = read(
         "- {name: ndcg@10, column: a, prediction: s, target: r, id: i, group: q}\n\
