@@ -209,7 +209,7 @@ fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
 }
 
 /// The board without its hidden columns and without the computed columns that rest on them.
-fn visible(board: &Leaderboard) -> Leaderboard {
+pub fn visible(board: &Leaderboard) -> Leaderboard {
     let mut visible = board.clone();
     loop {
         let before = visible.columns.len();
