@@ -208,7 +208,8 @@ fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
     Payload { task: None, team: rounded(team), organizer: rounded(organizer) }
 }
 
-/// The board without its hidden columns and without the computed columns that rest on them.
+/// The board without its hidden columns and without the computed columns that rest on them: what
+/// anybody but an organizer may know of it.
 pub fn visible(board: &Leaderboard) -> Leaderboard {
     let mut visible = board.clone();
     loop {

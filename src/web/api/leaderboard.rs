@@ -1,6 +1,6 @@
 //! The leaderboard, made of what was told to everybody.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;

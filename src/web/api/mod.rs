@@ -2,13 +2,17 @@
 //! gives an `OpenApiRouter` that [`router`] takes in.
 
 mod ask;
+mod bundles;
 mod competitions;
+mod desk;
+mod entry;
 mod files;
 mod leaderboard;
 mod me;
 mod spool;
 mod submissions;
 mod submit;
+mod tokens;
 
 use axum::{Router, middleware};
 use jiff::Timestamp;
@@ -94,7 +98,10 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(competitions::router())
         .merge(files::router())
         .merge(submissions::router())
-        .merge(leaderboard::router());
+        .merge(leaderboard::router())
+        .merge(entry::router())
+        .merge(tokens::router())
+        .merge(desk::router());
     let (router, description) =
         OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", subjects).split_for_parts();
     let (_, of_uploads) = upload_routes().split_for_parts();
@@ -106,7 +113,8 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
 }
 
 fn upload_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().nest("/api/v1", OpenApiRouter::new().routes(routes!(submit::submit)))
+    let routes = OpenApiRouter::new().routes(routes!(submit::submit)).merge(bundles::router());
+    OpenApiRouter::new().nest("/api/v1", routes)
 }
 
 /// Routes that take uploads: without the limits on time and size of ordinary requests; they keep
