@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod competition;
 mod landing;
 mod register;
 mod sign_in;
@@ -19,11 +20,12 @@ pub(super) fn router() -> Router<App> {
         .merge(register::router())
         .merge(account::router())
         .merge(admin::router())
+        .merge(competition::router())
         .merge(styleguide::router())
 }
 
 /// Pages that take uploads: without the limits on time and size of ordinary forms; they keep their
 /// own cap.
 pub(super) fn uploads() -> Router<App> {
-    Router::new()
+    competition::uploads()
 }
