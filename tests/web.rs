@@ -22,7 +22,10 @@ async fn a_visitor_registers_logs_out_and_in_again() {
     alice.get("/account").await.ok().lacks("注册成功");
     alice.post("/logout", &[]).await.see_other("/");
     alice.get("/account").await.see_other("/login?next=%2Faccount");
-    alice.post("/login", &[("login", "alice"), ("password", PASSWORD), ("next", "/account")]).await.see_other("/account");
+    alice
+        .post("/login", &[("login", "alice"), ("password", PASSWORD), ("next", "/account")])
+        .await
+        .see_other("/account");
 }
 
 #[tokio::test]
@@ -31,7 +34,12 @@ async fn a_form_says_what_is_wrong_with_each_field_and_keeps_what_was_filled_in(
     app.user("alice").await;
     let form = [("login", "alice"), ("name", "<b>Eve</b>"), ("email", "nowhere"), ("password", "short")];
     let page = app.visitor().post("/register", &form).await.is(422);
-    page.has("邮箱格式不对").has("密码至少 10 个字符").has("aria-invalid").has("&lt;b&gt;Eve").lacks("<b>Eve").lacks("value=\"short\"");
+    page.has("邮箱格式不对")
+        .has("密码至少 10 个字符")
+        .has("aria-invalid")
+        .has("&lt;b&gt;Eve")
+        .lacks("<b>Eve")
+        .lacks("value=\"short\"");
     let form = [("login", "alice"), ("name", "Eve"), ("email", "e@example.cn"), ("password", PASSWORD)];
     app.visitor().post("/register", &form).await.is(422).has("该用户名已被使用");
 }
@@ -159,7 +167,11 @@ async fn a_changed_password_ends_the_other_sessions() {
     let phone = app.visitor();
     phone.log_in("alice", PASSWORD).await.see_other("/");
     let change = |old| [("old", old), ("password", "entirely different words")];
-    alice.post("/account/security/password", &change("not the old one")).await.is(422).has("现在的密码不正确");
+    alice
+        .post("/account/security/password", &change("not the old one"))
+        .await
+        .is(422)
+        .has("现在的密码不正确");
     phone.get("/account").await.ok();
     alice.post("/account/security/password", &change(PASSWORD)).await.see_other("/account/security");
     phone.get("/account").await.is(303);
@@ -195,7 +207,8 @@ async fn an_administrators_link_sets_a_password_once() {
 async fn only_administrators_see_users_and_the_last_one_stays() {
     let app = TestApp::start().await;
     let (root, alice) = (app.admin("root").await, app.user("alice").await);
-    for path in ["/admin/users", "/admin/users/alice", "/admin/organisations", "/admin/status", "/styleguide"] {
+    for path in ["/admin/users", "/admin/users/alice", "/admin/organisations", "/admin/status", "/styleguide"]
+    {
         alice.get(path).await.is(403).has("没有权限");
         app.visitor().get(path).await.is(303);
         root.get(path).await.ok();
@@ -203,7 +216,11 @@ async fn only_administrators_see_users_and_the_last_one_stays() {
     alice.post("/admin/users/alice/roles", &[("administrator", "yes")]).await.is(403);
     root.get("/admin/users?q=ali").await.ok().has("alice").lacks("/admin/users/root");
     root.get("/admin/users?q=%25").await.ok().lacks("/admin/users/alice");
-    root.get("/admin/users?role=administrator").await.ok().has("/admin/users/root").lacks("/admin/users/alice");
+    root.get("/admin/users?role=administrator")
+        .await
+        .ok()
+        .has("/admin/users/root")
+        .lacks("/admin/users/alice");
     root.post("/admin/users/root/disable", &[]).await.is(409).has("最后一名");
     root.post("/admin/users/root/roles", &[]).await.is(409);
     root.post("/admin/users/alice/roles", &[("administrator", "yes"), ("judge", "yes")]).await.is(303);
@@ -220,7 +237,8 @@ async fn only_administrators_see_users_and_the_last_one_stays() {
 async fn an_organisation_is_named_by_its_people_and_verified_by_an_administrator() {
     let app = TestApp::start().await;
     let (root, alice) = (app.admin("root").await, app.user("alice").await);
-    let form = [("name", "Alice"), ("email", "a@example.cn"), ("organisation", "市数据局"), ("locale", "zh-CN")];
+    let form =
+        [("name", "Alice"), ("email", "a@example.cn"), ("organisation", "市数据局"), ("locale", "zh-CN")];
     alice.post("/account", &form).await.see_other("/account");
     let page = root.get("/admin/organisations").await.ok().has("市数据局").has("待核实");
     let at = page.body.find("/admin/organisations/0").unwrap();
@@ -275,7 +293,10 @@ async fn errors_of_the_api_are_problem_documents() {
     let missing = app.visitor().get("/api/v1/nothing").await.is(404);
     assert_eq!(missing.json()["code"], "not-found");
     let wrong = app.visitor().post("/api/v1/me", &[]).await.is(405);
-    assert_eq!((wrong.json()["code"].as_str(), wrong.header("allow")), (Some("method-not-allowed"), "GET,HEAD"));
+    assert_eq!(
+        (wrong.json()["code"].as_str(), wrong.header("allow")),
+        (Some("method-not-allowed"), "GET,HEAD")
+    );
     let description = app.visitor().get("/api/openapi.json").await.ok().json();
     assert_eq!(description["openapi"], "3.1.0");
     assert!(description["paths"]["/api/v1/me"]["get"].is_object());
@@ -298,7 +319,8 @@ async fn error_pages_say_what_why_and_what_to_do_with_a_reference() {
 async fn every_answer_carries_the_security_headers() {
     let app = TestApp::start().await;
     let login = app.user("alice").await.get("/account").await.ok();
-    let css = login.body.split("href=\"").find(|part| part.contains("app.css")).unwrap().split('"').next().unwrap();
+    let css =
+        login.body.split("href=\"").find(|part| part.contains("app.css")).unwrap().split('"').next().unwrap();
     for path in ["/", "/no/such/page", "/api/v1/me", "/healthz", css] {
         let answer = app.visitor().get(path).await;
         let policy = answer.header("content-security-policy");
@@ -317,7 +339,11 @@ async fn over_tls_cookies_are_bound_to_the_host() {
     let form = [("login", "alice"), ("name", "A"), ("email", "a@example.cn"), ("password", PASSWORD)];
     let origin = [("origin", "https://shuyu.example")];
     let answer = app.visitor().post_with("/register", &form, &origin).await.is(303);
-    let cookie = answer.headers.get_all("set-cookie").iter().find_map(|c| c.to_str().ok().filter(|c| c.starts_with("__Host-")));
+    let cookie = answer
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .find_map(|c| c.to_str().ok().filter(|c| c.starts_with("__Host-")));
     let cookie = cookie.unwrap();
     for part in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/"] {
         assert!(cookie.contains(part), "{part} in {cookie}");
@@ -329,11 +355,21 @@ async fn over_tls_cookies_are_bound_to_the_host() {
 async fn no_page_has_inline_script_or_style() {
     let app = TestApp::start().await;
     let root = app.admin("root").await;
-    for path in ["/", "/account", "/account/security", "/account/tokens", "/admin/users", "/admin/users/root",
-        "/admin/organisations", "/admin/status", "/styleguide", "/no/such/page"]
-    {
+    for path in [
+        "/",
+        "/account",
+        "/account/security",
+        "/account/tokens",
+        "/admin/users",
+        "/admin/users/root",
+        "/admin/organisations",
+        "/admin/status",
+        "/styleguide",
+        "/no/such/page",
+    ] {
         let page = root.get(path).await;
-        let page = page.lacks("<style").lacks(" style=").lacks("javascript:").lacks(" onclick=").lacks(" onload=");
+        let page =
+            page.lacks("<style").lacks(" style=").lacks("javascript:").lacks(" onclick=").lacks(" onload=");
         for script in page.body.split("<script").skip(1) {
             assert!(script.starts_with(" type=\"module\" src=\"/static/"), "{path}: {script:.60}");
         }
@@ -346,11 +382,19 @@ async fn names_with_html_and_terminal_codes_are_escaped_wherever_they_are_shown(
     let app = TestApp::start().await;
     let (root, alice) = (app.admin("root").await, app.user("alice").await);
     let name = "<img src=x onerror=alert(1)>\"'";
-    let form = [("name", name), ("email", "a@example.cn"), ("organisation", "<script>alert(2)</script>"), ("locale", "en")];
+    let form = [
+        ("name", name),
+        ("email", "a@example.cn"),
+        ("organisation", "<script>alert(2)</script>"),
+        ("locale", "en"),
+    ];
     alice.post("/account", &form).await.see_other("/account");
-    for page in [alice.get("/account").await, root.get("/admin/users").await, root.get("/admin/users/alice").await,
-        root.get("/admin/organisations").await]
-    {
+    for page in [
+        alice.get("/account").await,
+        root.get("/admin/users").await,
+        root.get("/admin/users/alice").await,
+        root.get("/admin/organisations").await,
+    ] {
         page.ok().lacks("<img src=x").lacks("<script>alert").has("&lt;");
     }
     let form = [("name", "a\u{1b}[31mred"), ("email", "a@example.cn")];
@@ -380,9 +424,17 @@ async fn every_page_renders_in_both_languages() {
     let root = app.admin("root").await;
     for lang in ["zh-CN", "en"] {
         root.post("/language", &[("lang", lang)]).await.see_other("/");
-        for path in ["/", "/account", "/account/security", "/account/tokens", "/admin/users", "/admin/users/root",
-            "/admin/organisations", "/admin/status", "/styleguide"]
-        {
+        for path in [
+            "/",
+            "/account",
+            "/account/security",
+            "/account/tokens",
+            "/admin/users",
+            "/admin/users/root",
+            "/admin/organisations",
+            "/admin/status",
+            "/styleguide",
+        ] {
             root.get(path).await.ok().has(&format!("<html lang=\"{lang}\""));
         }
         let visitor = app.visitor();
@@ -425,7 +477,9 @@ async fn probes_and_metrics_answer() {
     assert_eq!(ready["checks"][0]["name"], "database");
     app.visitor().get("/login").await.ok();
     let metrics = app.visitor().get("/metrics").await.ok();
-    metrics.has("shuyu_http_requests_total{method=\"GET\",route=\"/login\",status=\"200\"}").has("shuyu_http_request_seconds_bucket");
+    metrics
+        .has("shuyu_http_requests_total{method=\"GET\",route=\"/login\",status=\"200\"}")
+        .has("shuyu_http_request_seconds_bucket");
     app.app.db.close().await;
     let ready = app.visitor().get("/readyz").await.is(503).json();
     assert_eq!((&ready["ready"], &ready["checks"][0]["ok"]), (&false.into(), &false.into()));
@@ -436,7 +490,8 @@ async fn probes_and_metrics_answer() {
 async fn static_files_change_their_address_with_their_content() {
     let app = TestApp::start().await;
     let page = app.visitor().get("/").await.ok();
-    let css = page.body.split("href=\"").find(|part| part.contains("app.css")).unwrap().split('"').next().unwrap();
+    let css =
+        page.body.split("href=\"").find(|part| part.contains("app.css")).unwrap().split('"').next().unwrap();
     let file = app.visitor().get(css).await.ok();
     assert_eq!(file.header("content-type"), "text/css; charset=utf-8");
     app.visitor().get("/static/000000000000/app.css").await.ok();

@@ -75,6 +75,6 @@ diode-text = Data and programs stay inside the domain; only scores pass the gate
 diode-domain = Data domain
 diode-data = Hidden data
 diode-sandbox = Sandbox
-diode-run = your code runs here
+diode-run = runs your code
 diode-gate = gate
 diode-scores = Scores

@@ -119,14 +119,19 @@ fn name_fault(field: &'static str, name: &str) -> Option<Fault> {
 /// Characters that draw nothing or turn the text's direction, with which one name can pass for
 /// another (Unicode Technical Report 36, section 3).
 fn invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn email_fault(email: &str) -> Option<Fault> {
     let well_formed = email.len() <= 254
         && !email.chars().any(|c| c.is_whitespace() || invisible(c))
         && email.split_once('@').is_some_and(|(mailbox, host)| {
-            !mailbox.is_empty() && host.contains('.') && !host.contains('@') && !host.starts_with('.') && !host.ends_with('.')
+            !mailbox.is_empty()
+                && host.contains('.')
+                && !host.contains('@')
+                && !host.starts_with('.')
+                && !host.ends_with('.')
         });
     if well_formed { None } else { Some(Fault::new("email", "email-form")) }
 }
@@ -183,8 +188,7 @@ impl People {
         }
         let organisation = self.named_organisation(&mut tx, organisation, id).await?;
         let (password, locale) = (&hash, known_locale(&new.locale));
-        let user =
-            db::FreshUser { id, login: &login, name, email, password, organisation, locale, at: now };
+        let user = db::FreshUser { id, login: &login, name, email, password, organisation, locale, at: now };
         db::insert_user(&mut tx, user).await?;
         let deed = match by {
             Some(by) => Deed::by(by, "user.added", "user", id),
@@ -234,7 +238,8 @@ impl People {
         let locale = known_locale(&profile.locale);
         db::update_profile(&mut tx, actor.user, (name, email, locale), organisation).await?;
         let detail = json!({ "organisation": organisation });
-        self.audited(&mut tx, Deed::by(actor, "user.profile.changed", "user", actor.user).detail(detail)).await?;
+        self.audited(&mut tx, Deed::by(actor, "user.profile.changed", "user", actor.user).detail(detail))
+            .await?;
         Ok(tx.commit().await?)
     }
 

@@ -208,10 +208,11 @@ pub(super) async fn users(
 // Roles ------------------------------------------------------------------------------------------
 
 pub(super) async fn grants(c: &mut Connection, user: UserId) -> Stored<Vec<Grant>> {
-    let rows = query("SELECT role, competition_id FROM roles WHERE user_id = $1 ORDER BY competition_id, role")
-        .bind(user.to_string())
-        .fetch_all(c)
-        .await?;
+    let rows =
+        query("SELECT role, competition_id FROM roles WHERE user_id = $1 ORDER BY competition_id, role")
+            .bind(user.to_string())
+            .fetch_all(c)
+            .await?;
     rows.iter()
         .map(|row| {
             let everywhere = row.text("competition_id")?.is_empty();
@@ -508,10 +509,11 @@ pub(super) async fn token_by_digest(c: &mut Connection, digest: &str) -> Stored<
 }
 
 pub(super) async fn tokens(c: &mut Connection, user: UserId) -> Stored<Vec<TokenRow>> {
-    let rows = query("SELECT * FROM tokens WHERE user_id = $1 AND revoked_at IS NULL ORDER BY created_at DESC")
-        .bind(user.to_string())
-        .fetch_all(c)
-        .await?;
+    let rows =
+        query("SELECT * FROM tokens WHERE user_id = $1 AND revoked_at IS NULL ORDER BY created_at DESC")
+            .bind(user.to_string())
+            .fetch_all(c)
+            .await?;
     rows.iter().map(stored_token).collect()
 }
 
@@ -572,11 +574,12 @@ pub(super) async fn insert_reset(
 
 /// Whose link this is, as long as it can be used.
 pub(super) async fn reset_owner(c: &mut Connection, digest: &str, now: Timestamp) -> Stored<Option<UserId>> {
-    let row = query("SELECT user_id FROM reset_links WHERE digest = $1 AND used_at IS NULL AND expires_at > $2")
-        .bind(digest)
-        .bind(now.as_millisecond())
-        .fetch_optional(c)
-        .await?;
+    let row =
+        query("SELECT user_id FROM reset_links WHERE digest = $1 AND used_at IS NULL AND expires_at > $2")
+            .bind(digest)
+            .bind(now.as_millisecond())
+            .fetch_optional(c)
+            .await?;
     row.map(|row| row.parsed("user_id")).transpose()
 }
 

@@ -97,8 +97,11 @@ impl People {
             db::clear_failures(&mut tx, user.id).await?;
         }
         let opened = self.open_session(&mut tx, user.id, from).await?;
-        self.audited(&mut tx, Deed::own(user.id, "session.opened").detail(json!({ "session": opened.session })))
-            .await?;
+        self.audited(
+            &mut tx,
+            Deed::own(user.id, "session.opened").detail(json!({ "session": opened.session })),
+        )
+        .await?;
         tx.commit().await?;
         Ok(opened)
     }

@@ -78,13 +78,6 @@ pub struct SessionRow {
     pub address: String,
 }
 
-impl Default for SessionTerms {
-    /// As in the default settings: a day unused, two weeks at most.
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(24 * 3600), absolute: Duration::from_secs(14 * 24 * 3600) }
-    }
-}
-
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
@@ -178,8 +171,7 @@ impl People {
             return Ok(None);
         }
         let from = Visitor { agent: old.agent.clone(), address: from.address.clone() };
-        let opened =
-            self.insert_session(&mut tx, (old.user, old.created_at, old.expires_at), &from).await?;
+        let opened = self.insert_session(&mut tx, (old.user, old.created_at, old.expires_at), &from).await?;
         tx.commit().await?;
         Ok(Some(opened))
     }

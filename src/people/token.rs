@@ -71,9 +71,8 @@ impl People {
             return Err(PeopleError::Forbidden("make a token wider than the one in use"));
         }
         let now = self.clock.now();
-        let expires_at = now
-            .checked_add(SignedDuration::from_hours(24 * i64::from(new.days)))
-            .unwrap_or(Timestamp::MAX);
+        let expires_at =
+            now.checked_add(SignedDuration::from_hours(24 * i64::from(new.days))).unwrap_or(Timestamp::MAX);
         let id = self.entropy.id(&self.clock);
         let row = TokenRow { id, name: name.into(), scope, created_at: now, expires_at, used_at: None };
         let secret = format!("{PREFIX}{}", self.entropy.secret());
