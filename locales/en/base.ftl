@@ -11,6 +11,7 @@ nav-tokens = Tokens
 nav-admin = Administration
 nav-users = Users
 nav-organisations = Organisations
+nav-audit = Audit log
 nav-status = Status
 nav-styleguide = Style guide
 log-in = Log in
