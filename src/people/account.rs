@@ -9,6 +9,7 @@ use serde_json::json;
 use super::password::{self, Fault};
 use super::record::{By, Deed};
 use super::{Actor, Grant, People, PeopleError, Role, db, keys};
+use crate::audit;
 use crate::ids::{OrganisationId, SessionId, UserId};
 use crate::store::{Connection, Tx};
 
@@ -188,7 +189,8 @@ impl People {
         if db::user_by_login(&mut tx, &login).await?.is_some() {
             return Err(PeopleError::Faults(vec![Fault::new("login", "login-taken")]));
         }
-        let organisation = self.named_organisation(&mut tx, organisation, id).await?;
+        let actor = by.map_or(audit::Actor::User(id), Into::into);
+        let organisation = self.named_organisation(&mut tx, organisation, actor).await?;
         let (password, locale) = (&hash, known_locale(&new.locale));
         let user = db::FreshUser { id, login: &login, name, email, password, organisation, locale, at: now };
         db::insert_user(&mut tx, user).await?;
@@ -236,7 +238,7 @@ impl People {
             return Err(PeopleError::Faults(faults));
         }
         let mut tx = self.db.begin().await?;
-        let organisation = self.named_organisation(&mut tx, organisation, actor.user).await?;
+        let organisation = self.named_organisation(&mut tx, organisation, actor.into()).await?;
         let locale = known_locale(&profile.locale);
         db::update_profile(&mut tx, actor.user, (name, email, locale), organisation).await?;
         let detail = json!({ "organisation": organisation });
@@ -250,7 +252,7 @@ impl People {
         &self,
         tx: &mut Tx,
         name: &str,
-        by: UserId,
+        by: audit::Actor,
     ) -> Result<Option<OrganisationId>, PeopleError> {
         if name.is_empty() {
             return Ok(None);
@@ -260,7 +262,7 @@ impl People {
         }
         let id: OrganisationId = self.entropy.id(&self.clock);
         db::insert_organisation(tx, id, name, self.clock.now()).await?;
-        let deed = Deed::own(by, "organisation.added").detail(json!({ "organisation": id, "name": name }));
+        let deed = Deed::by(by, "organisation.added", "organisation", id).detail(json!({ "name": name }));
         self.audited(tx, deed).await?;
         Ok(Some(id))
     }

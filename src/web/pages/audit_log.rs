@@ -8,6 +8,7 @@ use axum::response::Response;
 use axum::routing::get;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::audit::{self, Actor, Filter, Record};
 use crate::ids::UserId;
@@ -75,7 +76,8 @@ async fn show(
             (page.entries, page.total)
         }
     };
-    let people: Vec<UserId> = entries.iter().filter_map(|entry| entry.actor.user()).collect();
+    let people: Vec<UserId> =
+        entries.iter().flat_map(|entry| [entry.actor.user(), about(entry)]).flatten().collect();
     let logins = app.people.logins(&people).await?;
     let entries: Vec<Shown> = entries.into_iter().map(|entry| shown(entry, &logins)).collect();
     frame
@@ -87,6 +89,20 @@ async fn show(
         .render()
 }
 
+/// The person an entry is about.
+fn about(entry: &Record) -> Option<UserId> {
+    (entry.object_kind == "user").then(|| entry.object_id.parse().ok()).flatten()
+}
+
+/// A fact without JSON's quotes and brackets.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
 fn shown(entry: Record, logins: &BTreeMap<UserId, String>) -> Shown {
     let login = |user: &UserId| logins.get(user).cloned().unwrap_or_else(|| user.to_string());
     let (kind, who) = match &entry.actor {
@@ -95,14 +111,11 @@ fn shown(entry: Record, logins: &BTreeMap<UserId, String>) -> Shown {
         Actor::Operator => ("operator", String::new()),
         Actor::System => ("system", String::new()),
     };
-    let user = (entry.object_kind == "user").then(|| entry.object_id.parse().ok()).flatten();
+    let user = about(&entry);
     let facts = entry.detail.as_object().into_iter().flatten();
     let detail: Vec<_> = facts
         .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| match value.as_str() {
-            Some(text) => format!("{name}: {text}"),
-            None => format!("{name}: {value}"),
-        })
+        .map(|(name, value)| format!("{name}: {}", plain(value)))
         .collect();
     Shown {
         number: entry.number,
