@@ -1,5 +1,7 @@
 //! The pages and the frame around them, over HTTP against the real router.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod support;
 
 use support::{PASSWORD, TestApp};

@@ -31,13 +31,6 @@ pub struct SessionTerms {
     pub absolute: Duration,
 }
 
-impl Default for SessionTerms {
-    /// Two hours unused, a day at most.
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(2 * 3600), absolute: Duration::from_secs(24 * 3600) }
-    }
-}
-
 /// A session that was opened, or whose secret changed.
 #[derive(Clone, Debug)]
 pub struct Opened {
