@@ -72,6 +72,13 @@ pub struct SessionRow {
     pub address: String,
 }
 
+impl Default for SessionTerms {
+    /// As in the default settings: a day unused, two weeks at most.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(24 * 3600), absolute: Duration::from_secs(14 * 24 * 3600) }
+    }
+}
+
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
