@@ -6,10 +6,8 @@ use sqlx::{AssertSqlSafe, query};
 
 use super::account::{UserFilter, UserRow};
 use super::organisation::Organisation;
-use super::session::SessionRow;
-use super::token::TokenRow;
-use super::{Grant, Role, Scope};
-use crate::ids::{CompetitionId, OrganisationId, SessionId, TokenId, UserId};
+use super::{Grant, Role};
+use crate::ids::{CompetitionId, OrganisationId, UserId};
 use crate::store::{Connection, Row, StoreError};
 
 type Stored<T> = Result<T, StoreError>;
@@ -171,13 +169,8 @@ pub(super) async fn users(
     filter: &UserFilter,
     (limit, offset): (i64, i64),
 ) -> Stored<Vec<UserRow>> {
-    let sql = format!(
-        "SELECT u.id, u.login, u.name, u.email, u.created_at, u.disabled_at, u.locked_until, \
-                o.name AS organisation, o.verified_at AS organisation_verified_at, \
-                (SELECT MAX(s.seen_at) FROM sessions s WHERE s.user_id = u.id) AS last_seen_at \
-         FROM users u LEFT JOIN organisations o ON o.id = u.organisation_id \
-         WHERE {USER_FILTER} ORDER BY u.created_at DESC, u.id DESC LIMIT $4 OFFSET $5"
-    );
+    let sql =
+        format!("{USER_ROW} WHERE {USER_FILTER} ORDER BY u.created_at DESC, u.id DESC LIMIT $4 OFFSET $5");
     let rows = query(AssertSqlSafe(sql))
         .bind(like(&filter.search))
         .bind(filter.role.map_or("", Role::as_str))
@@ -186,23 +179,34 @@ pub(super) async fn users(
         .bind(offset)
         .fetch_all(c)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(UserRow {
-                id: row.parsed("id")?,
-                login: row.text("login")?,
-                name: row.text("name")?,
-                email: row.text("email")?,
-                organisation: row.text_or_null("organisation")?,
-                organisation_verified: row.int_or_null("organisation_verified_at")?.is_some(),
-                created_at: row.time("created_at")?,
-                disabled_at: row.time_or_null("disabled_at")?,
-                locked_until: row.time("locked_until")?,
-                last_seen_at: row.time_or_null("last_seen_at")?,
-                roles: Vec::new(),
-            })
-        })
-        .collect()
+    rows.iter().map(listed_user).collect()
+}
+
+/// One user as in the list, without the roles.
+pub(super) async fn user_row(c: &mut Connection, login: &str) -> Stored<Option<UserRow>> {
+    let sql = AssertSqlSafe(format!("{USER_ROW} WHERE u.login = $1"));
+    query(sql).bind(login).fetch_optional(c).await?.as_ref().map(listed_user).transpose()
+}
+
+const USER_ROW: &str = "SELECT u.id, u.login, u.name, u.email, u.created_at, u.disabled_at, u.locked_until, \
+            o.name AS organisation, o.verified_at AS organisation_verified_at, \
+            (SELECT MAX(s.seen_at) FROM sessions s WHERE s.user_id = u.id) AS last_seen_at \
+     FROM users u LEFT JOIN organisations o ON o.id = u.organisation_id";
+
+fn listed_user(row: &AnyRow) -> Stored<UserRow> {
+    Ok(UserRow {
+        id: row.parsed("id")?,
+        login: row.text("login")?,
+        name: row.text("name")?,
+        email: row.text("email")?,
+        organisation: row.text_or_null("organisation")?,
+        organisation_verified: row.int_or_null("organisation_verified_at")?.is_some(),
+        created_at: row.time("created_at")?,
+        disabled_at: row.time_or_null("disabled_at")?,
+        locked_until: row.time("locked_until")?,
+        last_seen_at: row.time_or_null("last_seen_at")?,
+        roles: Vec::new(),
+    })
 }
 
 // Roles ------------------------------------------------------------------------------------------
@@ -335,6 +339,7 @@ pub(super) async fn set_verified(
         .await?;
     Ok(())
 }
+<<<<<<< HEAD
 
 // Sessions ---------------------------------------------------------------------------------------
 
@@ -595,3 +600,5 @@ pub(super) async fn use_reset(c: &mut Connection, digest: &str, now: Timestamp) 
     .await?;
     row.map(|row| row.parsed("user_id")).transpose()
 }
+=======
+>>>>>>> people

@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::record::Deed;
-use super::{Actor, People, PeopleError, Scope, Visitor, db, digest};
+use super::db;
 use crate::ids::{SessionId, UserId};
+use crate::people::record::Deed;
+use crate::people::{Actor, People, PeopleError, Scope, Visitor, digest};
 use crate::store::Tx;
 
 /// How long a secret is used before it changes.
@@ -71,13 +72,6 @@ pub struct SessionRow {
     pub address: String,
 }
 
-impl Default for SessionTerms {
-    /// As in the default settings: a day unused, two weeks at most.
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(24 * 3600), absolute: Duration::from_secs(14 * 24 * 3600) }
-    }
-}
-
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
@@ -92,7 +86,7 @@ fn earlier(at: Timestamp, by: SignedDuration) -> Timestamp {
 
 impl People {
     /// Opens a session for a user who has just been recognised.
-    pub(super) async fn open_session(
+    pub(in crate::people) async fn open_session(
         &self,
         tx: &mut Tx,
         user: UserId,
