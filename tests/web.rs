@@ -1,5 +1,7 @@
 //! The pages and the frame around them, over HTTP against the real router.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod support;
 
 use support::{PASSWORD, TestApp};
@@ -22,7 +24,10 @@ async fn a_visitor_registers_logs_out_and_in_again() {
     alice.get("/account").await.ok().lacks("注册成功");
     alice.post("/logout", &[]).await.see_other("/");
     alice.get("/account").await.see_other("/login?next=%2Faccount");
-    alice.post("/login", &[("login", "alice"), ("password", PASSWORD), ("next", "/account")]).await.see_other("/account");
+    alice
+        .post("/login", &[("login", "alice"), ("password", PASSWORD), ("next", "/account")])
+        .await
+        .see_other("/account");
 }
 
 #[tokio::test]
@@ -31,7 +36,12 @@ async fn a_form_says_what_is_wrong_with_each_field_and_keeps_what_was_filled_in(
     app.user("alice").await;
     let form = [("login", "alice"), ("name", "<b>Eve</b>"), ("email", "nowhere"), ("password", "short")];
     let page = app.visitor().post("/register", &form).await.is(422);
-    page.has("邮箱格式不对").has("密码至少 10 个字符").has("aria-invalid").has("&lt;b&gt;Eve").lacks("<b>Eve").lacks("value=\"short\"");
+    page.has("邮箱格式不对")
+        .has("密码至少 10 个字符")
+        .has("aria-invalid")
+        .has("&lt;b&gt;Eve")
+        .lacks("<b>Eve")
+        .lacks("value=\"short\"");
     let form = [("login", "alice"), ("name", "Eve"), ("email", "e@example.cn"), ("password", PASSWORD)];
     app.visitor().post("/register", &form).await.is(422).has("该用户名已被使用");
 }
@@ -159,7 +169,11 @@ async fn a_changed_password_ends_the_other_sessions() {
     let phone = app.visitor();
     phone.log_in("alice", PASSWORD).await.see_other("/");
     let change = |old| [("old", old), ("password", "entirely different words")];
-    alice.post("/account/security/password", &change("not the old one")).await.is(422).has("现在的密码不正确");
+    alice
+        .post("/account/security/password", &change("not the old one"))
+        .await
+        .is(422)
+        .has("现在的密码不正确");
     phone.get("/account").await.ok();
     alice.post("/account/security/password", &change(PASSWORD)).await.see_other("/account/security");
     phone.get("/account").await.is(303);
@@ -195,7 +209,8 @@ async fn an_administrators_link_sets_a_password_once() {
 async fn only_administrators_see_users_and_the_last_one_stays() {
     let app = TestApp::start().await;
     let (root, alice) = (app.admin("root").await, app.user("alice").await);
-    for path in ["/admin/users", "/admin/users/alice", "/admin/organisations", "/admin/status", "/styleguide"] {
+    for path in ["/admin/users", "/admin/users/alice", "/admin/organisations", "/admin/status", "/styleguide"]
+    {
         alice.get(path).await.is(403).has("没有权限");
         app.visitor().get(path).await.is(303);
         root.get(path).await.ok();
@@ -203,7 +218,11 @@ async fn only_administrators_see_users_and_the_last_one_stays() {
     alice.post("/admin/users/alice/roles", &[("administrator", "yes")]).await.is(403);
     root.get("/admin/users?q=ali").await.ok().has("alice").lacks("/admin/users/root");
     root.get("/admin/users?q=%25").await.ok().lacks("/admin/users/alice");
-    root.get("/admin/users?role=administrator").await.ok().has("/admin/users/root").lacks("/admin/users/alice");
+    root.get("/admin/users?role=administrator")
+        .await
+        .ok()
+        .has("/admin/users/root")
+        .lacks("/admin/users/alice");
     root.post("/admin/users/root/disable", &[]).await.is(409).has("最后一名");
     root.post("/admin/users/root/roles", &[]).await.is(409);
     root.post("/admin/users/alice/roles", &[("administrator", "yes"), ("judge", "yes")]).await.is(303);
@@ -220,7 +239,8 @@ async fn only_administrators_see_users_and_the_last_one_stays() {
 async fn an_organisation_is_named_by_its_people_and_verified_by_an_administrator() {
     let app = TestApp::start().await;
     let (root, alice) = (app.admin("root").await, app.user("alice").await);
-    let form = [("name", "Alice"), ("email", "a@example.cn"), ("organisation", "市数据局"), ("locale", "zh-CN")];
+    let form =
+        [("name", "Alice"), ("email", "a@example.cn"), ("organisation", "市数据局"), ("locale", "zh-CN")];
     alice.post("/account", &form).await.see_other("/account");
     let page = root.get("/admin/organisations").await.ok().has("市数据局").has("待核实");
     let at = page.body.find("/admin/organisations/0").unwrap();
@@ -275,7 +295,10 @@ async fn errors_of_the_api_are_problem_documents() {
     let missing = app.visitor().get("/api/v1/nothing").await.is(404);
     assert_eq!(missing.json()["code"], "not-found");
     let wrong = app.visitor().post("/api/v1/me", &[]).await.is(405);
-    assert_eq!((wrong.json()["code"].as_str(), wrong.header("allow")), (Some("method-not-allowed"), "GET,HEAD"));
+    assert_eq!(
+        (wrong.json()["code"].as_str(), wrong.header("allow")),
+        (Some("method-not-allowed"), "GET,HEAD")
+    );
     let description = app.visitor().get("/api/openapi.json").await.ok().json();
     assert_eq!(description["openapi"], "3.1.0");
     assert!(description["paths"]["/api/v1/me"]["get"].is_object());
@@ -298,7 +321,8 @@ async fn error_pages_say_what_why_and_what_to_do_with_a_reference() {
 async fn every_answer_carries_the_security_headers() {
     let app = TestApp::start().await;
     let login = app.user("alice").await.get("/account").await.ok();
-    let css = login.body.split("href=\"").find(|part| part.contains("app.css")).unwrap().split('"').next().unwrap();
+    let css =
+        login.body.split("href=\"").find(|part| part.contains("app.css")).unwrap().split('"').next().unwrap();
     for path in ["/", "/no/such/page", "/api/v1/me", "/healthz", css] {
         let answer = app.visitor().get(path).await;
         let policy = answer.header("content-security-policy");
@@ -317,7 +341,11 @@ async fn over_tls_cookies_are_bound_to_the_host() {
     let form = [("login", "alice"), ("name", "A"), ("email", "a@example.cn"), ("password", PASSWORD)];
     let origin = [("origin", "https://shuyu.example")];
     let answer = app.visitor().post_with("/register", &form, &origin).await.is(303);
-    let cookie = answer.headers.get_all("set-cookie").iter().find_map(|c| c.to_str().ok().filter(|c| c.starts_with("__Host-")));
+    let cookie = answer
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .find_map(|c| c.to_str().ok().filter(|c| c.starts_with("__Host-")));
     let cookie = cookie.unwrap();
     for part in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/"] {
         assert!(cookie.contains(part), "{part} in {cookie}");
@@ -329,11 +357,21 @@ async fn over_tls_cookies_are_bound_to_the_host() {
 async fn no_page_has_inline_script_or_style() {
     let app = TestApp::start().await;
     let root = app.admin("root").await;
-    for path in ["/", "/account", "/account/security", "/account/tokens", "/admin/users", "/admin/users/root",
-        "/admin/organisations", "/admin/status", "/styleguide", "/no/such/page"]
-    {
+    for path in [
+        "/",
+        "/account",
+        "/account/security",
+        "/account/tokens",
+        "/admin/users",
+        "/admin/users/root",
+        "/admin/organisations",
+        "/admin/status",
+        "/styleguide",
+        "/no/such/page",
+    ] {
         let page = root.get(path).await;
-        let page = page.lacks("<style").lacks(" style=").lacks("javascript:").lacks(" onclick=").lacks(" onload=");
+        let page =
+            page.lacks("<style").lacks(" style=").lacks("javascript:").lacks(" onclick=").lacks(" onload=");
         for script in page.body.split("<script").skip(1) {
             assert!(script.starts_with(" type=\"module\" src=\"/static/"), "{path}: {script:.60}");
         }
@@ -346,11 +384,19 @@ async fn names_with_html_and_terminal_codes_are_escaped_wherever_they_are_shown(
     let app = TestApp::start().await;
     let (root, alice) = (app.admin("root").await, app.user("alice").await);
     let name = "<img src=x onerror=alert(1)>\"'";
-    let form = [("name", name), ("email", "a@example.cn"), ("organisation", "<script>alert(2)</script>"), ("locale", "en")];
+    let form = [
+        ("name", name),
+        ("email", "a@example.cn"),
+        ("organisation", "<script>alert(2)</script>"),
+        ("locale", "en"),
+    ];
     alice.post("/account", &form).await.see_other("/account");
-    for page in [alice.get("/account").await, root.get("/admin/users").await, root.get("/admin/users/alice").await,
-        root.get("/admin/organisations").await]
-    {
+    for page in [
+        alice.get("/account").await,
+        root.get("/admin/users").await,
+        root.get("/admin/users/alice").await,
+        root.get("/admin/organisations").await,
+    ] {
         page.ok().lacks("<img src=x").lacks("<script>alert").has("&lt;");
     }
     let form = [("name", "a\u{1b}[31mred"), ("email", "a@example.cn")];
@@ -380,9 +426,17 @@ async fn every_page_renders_in_both_languages() {
     let root = app.admin("root").await;
     for lang in ["zh-CN", "en"] {
         root.post("/language", &[("lang", lang)]).await.see_other("/");
-        for path in ["/", "/account", "/account/security", "/account/tokens", "/admin/users", "/admin/users/root",
-            "/admin/organisations", "/admin/status", "/styleguide"]
-        {
+        for path in [
+            "/",
+            "/account",
+            "/account/security",
+            "/account/tokens",
+            "/admin/users",
+            "/admin/users/root",
+            "/admin/organisations",
+            "/admin/status",
+            "/styleguide",
+        ] {
             root.get(path).await.ok().has(&format!("<html lang=\"{lang}\""));
         }
         let visitor = app.visitor();
@@ -425,7 +479,9 @@ async fn probes_and_metrics_answer() {
     assert_eq!(ready["checks"][0]["name"], "database");
     app.visitor().get("/login").await.ok();
     let metrics = app.visitor().get("/metrics").await.ok();
-    metrics.has("shuyu_http_requests_total{method=\"GET\",route=\"/login\",status=\"200\"}").has("shuyu_http_request_seconds_bucket");
+    metrics
+        .has("shuyu_http_requests_total{method=\"GET\",route=\"/login\",status=\"200\"}")
+        .has("shuyu_http_request_seconds_bucket");
     app.app.db.close().await;
     let ready = app.visitor().get("/readyz").await.is(503).json();
     assert_eq!((&ready["ready"], &ready["checks"][0]["ok"]), (&false.into(), &false.into()));
@@ -436,10 +492,257 @@ async fn probes_and_metrics_answer() {
 async fn static_files_change_their_address_with_their_content() {
     let app = TestApp::start().await;
     let page = app.visitor().get("/").await.ok();
-    let css = page.body.split("href=\"").find(|part| part.contains("app.css")).unwrap().split('"').next().unwrap();
+    let css =
+        page.body.split("href=\"").find(|part| part.contains("app.css")).unwrap().split('"').next().unwrap();
     let file = app.visitor().get(css).await.ok();
     assert_eq!(file.header("content-type"), "text/css; charset=utf-8");
     app.visitor().get("/static/000000000000/app.css").await.ok();
     app.visitor().get("/static/000000000000/../../Cargo.toml").await.is(404);
     app.visitor().get("/static/000000000000/%2e%2e%2fCargo.toml").await.is(404);
+}
+
+#[tokio::test]
+async fn every_decision_about_people_is_in_the_audit_log_without_secrets() {
+    let app = TestApp::start().await;
+    let (root, alice) = (app.admin("root").await, app.user("alice").await);
+    let token = alice.token("read").await;
+    alice.post("/account/security/sessions/end", &[]).await.is(303);
+    root.post("/admin/users/alice/roles", &[("judge", "yes")]).await.is(303);
+    root.post("/admin/users/alice/roles", &[]).await.is(303);
+    let link = root.post("/admin/users/alice/reset-link", &[]).await.ok();
+    let at = link.body.find("/reset/").unwrap();
+    let path = link.body[at..at + "/reset/".len() + 64].to_owned();
+    app.visitor().post(&path, &[("password", "entirely different words")]).await.is(303);
+    root.post("/admin/users/alice/disable", &[]).await.is(303);
+    root.post("/admin/users/alice/enable", &[]).await.is(303);
+    for _ in 0..5 {
+        app.visitor().log_in("alice", "wrong password").await.is(401);
+    }
+    let page = root.get("/admin/audit").await.ok();
+    for action in [
+        "user.added",
+        "session.opened",
+        "token.made",
+        "session.revoked",
+        "role.granted",
+        "role.revoked",
+        "reset_link.made",
+        "user.password.reset",
+        "user.disabled",
+        "user.enabled",
+        "user.locked",
+    ] {
+        assert!(page.body.contains(&format!("<code>{action}</code>")), "{action} is missing");
+    }
+    assert!(!page.body.contains(&token) && !page.body.contains(&path));
+    root.get("/admin/audit?action=role.").await.ok().has("<code>role.granted").lacks("<code>token.made");
+    root.get("/admin/audit?user=alice").await.ok().has("<code>token.made").lacks("<code>role.granted");
+    root.get("/admin/audit?user=nobody").await.ok().has("没有符合条件的记录");
+    app.user("bob").await.get("/admin/audit").await.is(403);
+}
+
+#[tokio::test]
+async fn what_was_refused_leaves_no_trace_in_the_audit_log() {
+    let app = TestApp::start().await;
+    let root = app.admin("root").await;
+    let before = root.get("/admin/audit").await.ok();
+    root.post("/admin/users/root/disable", &[]).await.is(409);
+    let after = root.get("/admin/audit").await.ok();
+    let rows = |page: &support::Answer| page.body.matches("<code>").count();
+    assert_eq!(rows(&before), rows(&after));
+    root.get("/account").await.ok();
+}
+
+mod live {
+    use axum::extract::{Path, State};
+    use axum::response::{IntoResponse as _, Response};
+    use axum::routing::get;
+    use futures_util::StreamExt as _;
+    use shuyu::store::events;
+    use shuyu::web::App;
+    use shuyu::web::error::PageError;
+
+    use super::TestApp;
+
+    async fn stream(
+        State(app): State<App>,
+        Path(topic): Path<String>,
+        headers: axum::http::HeaderMap,
+    ) -> Result<Response, PageError> {
+        Ok(app.live.stream("alice", vec![topic], &headers)?.into_response())
+    }
+
+    /// The real hub behind a route of our own, as a page's route uses it.
+    async fn serve(app: &TestApp) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().route("/{topic}", get(stream)).with_state(app.app.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        address
+    }
+
+    async fn publish(app: &TestApp, topic: &str, n: i64) {
+        let mut tx = app.app.db.begin().await.unwrap();
+        let now = app.app.clock.now();
+        events::publish(&mut tx, now, (topic, "score"), &serde_json::json!({ "n": n })).await.unwrap();
+        tx.commit().await.unwrap();
+        app.app.live.wake();
+    }
+
+    async fn read(response: &mut reqwest::Response, until: &str) -> String {
+        let mut text = String::new();
+        while !text.contains(until) {
+            let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), response.chunk()).await;
+            text.push_str(&String::from_utf8_lossy(&chunk.expect("an event comes").unwrap().unwrap()));
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn listeners_get_their_topic_and_what_they_missed() {
+        let app = TestApp::start().await;
+        let address = serve(&app).await;
+        // The hub reads from where the table ends when it starts: the first event shows that it has.
+        let mut first = reqwest::get(format!("{address}/t1")).await.unwrap();
+        assert_eq!(first.headers()["content-type"], "text/event-stream");
+        publish(&app, "t0", 0).await;
+        publish(&app, "t1", 1).await;
+        let text = read(&mut first, "\n\n").await;
+        assert!(text.contains("event: score\n") && text.contains("data: {\"n\":1}"), "{text}");
+        assert!(!text.contains("\"n\":0"), "{text}");
+        let id = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+
+        drop(first);
+        publish(&app, "t1", 2).await;
+        let client = reqwest::Client::new();
+        let request = client.get(format!("{address}/t1")).header("last-event-id", id);
+        let mut again = request.send().await.unwrap();
+        publish(&app, "t1", 3).await;
+        let text = read(&mut again, "\"n\":3").await;
+        let found: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        assert_eq!(found, ["{\"n\":2}", "{\"n\":3}"], "{text}");
+    }
+
+    #[tokio::test]
+    async fn one_person_has_only_so_many_streams_and_closed_ones_do_not_count() {
+        let app = TestApp::start_with(|settings| settings.limits.live_connections = 2).await;
+        let headers = axum::http::HeaderMap::new();
+        let open = |who: &str| {
+            app.app
+                .live
+                .stream(who, vec!["t".into()], &headers)
+                .map(axum::response::IntoResponse::into_response)
+        };
+        let (first, _second) = (open("alice").unwrap(), open("alice").unwrap());
+        assert!(open("alice").is_err());
+        assert!(open("bob").is_ok());
+        drop(first);
+        assert!(open("alice").is_ok());
+    }
+
+    #[tokio::test]
+    async fn streams_end_when_the_service_stops() {
+        let app = TestApp::start().await;
+        let headers = axum::http::HeaderMap::new();
+        let response = app.app.live.stream("alice", vec!["t".into()], &headers).unwrap().into_response();
+        app.app.live.close();
+        let mut body = response.into_body().into_data_stream();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), body.next()).await;
+        assert!(ended.expect("the stream ends").is_none());
+    }
+}
+
+/// The calls `t(key="…")` of a template; `"prefix-" ~ value` counts as the prefix.
+fn keys_used(template: &str) -> Vec<(String, bool)> {
+    template
+        .split("t(key=\"")
+        .skip(1)
+        .map(|rest| {
+            let (key, after) = rest.split_once('"').unwrap();
+            (key.to_owned(), after.trim_start().starts_with('~'))
+        })
+        .collect()
+}
+
+fn files(directory: &str, suffix: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(directory)];
+    while let Some(path) = waiting.pop() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.to_str().unwrap().ends_with(suffix) {
+                found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_text_a_template_or_handler_names_exists() {
+    let words = shuyu::web::words::Words::load().unwrap();
+    let keys: Vec<String> = files("locales/en", ".ftl")
+        .iter()
+        .flat_map(|(_, text)| {
+            text.lines().filter_map(|l| l.split_once(" =").map(|(key, _)| key.to_owned())).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut count = 0;
+    for (file, template) in files("templates", ".html") {
+        for (key, is_prefix) in keys_used(&template) {
+            count += 1;
+            let exists = match is_prefix {
+                true => keys.iter().any(|known| known.starts_with(&key)),
+                false => words.has(shuyu::web::lang::Lang::En, &key),
+            };
+            assert!(exists, "{file}: no text {key:?}");
+        }
+    }
+    assert!(count > 150, "{count}");
+    for (file, code) in files("src", ".rs") {
+        for part in code.split("\"flash-").skip(1) {
+            let key = format!("flash-{}", part.split('"').next().unwrap());
+            assert!(words.has(shuyu::web::lang::Lang::En, &key), "{file}: no text {key:?}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_error_and_fault_has_its_words() {
+    let words = shuyu::web::words::Words::load().unwrap();
+    let has = |key: &str| words.has(shuyu::web::lang::Lang::En, key);
+    let mut count = 0;
+    for (file, code) in files("src/people", ".rs") {
+        for part in code.split("Fault::new(").skip(1) {
+            let Some(key) = part.split(')').next().unwrap().split('"').nth(3) else { continue };
+            count += 1;
+            assert!(has(&format!("fault-{key}")), "{file}: no words for the fault {key:?}");
+        }
+    }
+    assert!(count >= 6, "{count}");
+    for error in [
+        "internal",
+        "busy",
+        "timeout",
+        "not-found",
+        "method-not-allowed",
+        "bad-request",
+        "invalid",
+        "too-large",
+        "too-many-requests",
+        "wrong-login",
+        "locked",
+        "login-needed",
+        "token-needed",
+        "forbidden",
+        "cross-site",
+        "stale-link",
+        "last-administrator",
+    ] {
+        for key in [format!("error-{error}"), format!("error-{error}.why"), format!("error-{error}.mend")] {
+            assert!(has(&key), "no text {key:?}");
+        }
+    }
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::db::{self, Candidate, Context, Payload, Standing};
 use super::rule::{self, ColumnRule, OUTCOME_BITS, Refusal};
 use super::{Cleared, Hidden, Organizer, Team};
-use crate::clock::{Clock, Entropy};
 use crate::contest::definition::{Leaderboard, SubmissionRule};
+use crate::house::House;
 use crate::ids::{PhaseId, SubmissionId, TaskId, TeamId};
 use crate::scoring::leaderboard::{Scores, add_computed, compare, join_tasks};
 use crate::store::{Connection, ObjectError, ObjectKey, Objects, StoreError, Tx};
@@ -29,15 +29,14 @@ pub enum ReplyKind {
 /// When the database fails.
 pub async fn reply_scores(
     tx: &mut Tx,
-    clock: &Clock,
-    entropy: Entropy,
+    house: &House,
     context: &Context,
     task: TaskId,
     kind: ReplyKind,
     columns: &[ColumnRule],
     scores: Hidden<Scores>,
 ) -> Result<Result<(), Refusal>, StoreError> {
-    let now = clock.now();
+    let now = house.clock.now();
     match rule::judge(columns, &scores.into_inner()) {
         Ok(verdict) => {
             let kind = match kind {
@@ -45,12 +44,13 @@ pub async fn reply_scores(
                 ReplyKind::Rescore => "rescore",
             };
             let payload = Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
-            db::insert(tx, entropy.id(clock), context, kind, &payload, verdict.bits, now).await?;
+            db::insert(tx, house.entropy.id(&house.clock), context, kind, &payload, verdict.bits, now)
+                .await?;
             Ok(Ok(()))
         }
         Err(refusal) => {
             let payload = Payload { task: Some(task), ..Payload::default() };
-            db::insert(tx, entropy.id(clock), context, "failure", &payload, 1.0, now).await?;
+            db::insert(tx, house.entropy.id(&house.clock), context, "failure", &payload, 1.0, now).await?;
             Ok(Err(refusal))
         }
     }
@@ -62,8 +62,7 @@ pub async fn reply_scores(
 /// When the database fails.
 pub async fn reply_twin(
     tx: &mut Tx,
-    clock: &Clock,
-    entropy: Entropy,
+    house: &House,
     context: &Context,
     task: TaskId,
     columns: &[ColumnRule],
@@ -72,7 +71,8 @@ pub async fn reply_twin(
     match rule::judge(columns, &scores.into_inner()) {
         Ok(verdict) => {
             let payload = Payload { task: Some(task), team: verdict.team, organizer: verdict.organizer };
-            db::insert(tx, entropy.id(clock), context, "twin", &payload, 0.0, clock.now()).await?;
+            db::insert(tx, house.entropy.id(&house.clock), context, "twin", &payload, 0.0, house.clock.now())
+                .await?;
             Ok(Ok(()))
         }
         Err(refusal) => Ok(Err(refusal)),
@@ -104,13 +104,12 @@ pub async fn keep_exact(
 /// When the database fails.
 pub async fn reply_failure(
     tx: &mut Tx,
-    clock: &Clock,
-    entropy: Entropy,
+    house: &House,
     context: &Context,
     task: TaskId,
 ) -> Result<(), StoreError> {
     let payload = Payload { task: Some(task), ..Payload::default() };
-    db::insert(tx, entropy.id(clock), context, "failure", &payload, 1.0, clock.now()).await
+    db::insert(tx, house.entropy.id(&house.clock), context, "failure", &payload, 1.0, house.clock.now()).await
 }
 
 /// When the outcome of a closed run is told: the first of 1 s, 10 s, 60 s or the limit after its
@@ -130,13 +129,21 @@ pub fn release_time(started: Timestamp, ended: Timestamp, limit: Duration) -> Ti
 /// When the database fails.
 pub async fn reply_outcome(
     tx: &mut Tx,
-    clock: &Clock,
-    entropy: Entropy,
+    house: &House,
     context: &Context,
     task: TaskId,
 ) -> Result<(), StoreError> {
     let payload = Payload { task: Some(task), ..Payload::default() };
-    db::insert(tx, entropy.id(clock), context, "outcome", &payload, OUTCOME_BITS, clock.now()).await
+    db::insert(
+        tx,
+        house.entropy.id(&house.clock),
+        context,
+        "outcome",
+        &payload,
+        OUTCOME_BITS,
+        house.clock.now(),
+    )
+    .await
 }
 
 /// What a team was told of a submission: the row that the leaderboard would show, and each task's
@@ -227,7 +234,9 @@ fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
     let team = add_computed(&visible(board), told.clone());
     let everything = add_computed(board, told.into_iter().chain(secret).collect());
     let organizer = everything.into_iter().filter(|(key, _)| !team.contains_key(key)).collect();
-    Payload { task: None, team, organizer }
+    // means have more decimals than what they are made of
+    let rounded = |scores: Scores| scores.into_iter().map(|(key, v)| (key, rule::round(v))).collect();
+    Payload { task: None, team: rounded(team), organizer: rounded(organizer) }
 }
 
 /// The board without its hidden columns and without the computed columns that rest on them: what

@@ -108,7 +108,7 @@ pub(in crate::airlock) fn judge(columns: &[ColumnRule], scores: &Scores) -> Resu
 }
 
 /// Rounds to [`DECIMALS`]; values too large to have decimals stay as they are.
-fn round(value: f64) -> f64 {
+pub(in crate::airlock) fn round(value: f64) -> f64 {
     let scale = 10f64.powi(DECIMALS);
     let scaled = value * scale;
     if scaled.abs() < 2f64.powi(53) { scaled.round() / scale + 0.0 } else { value }

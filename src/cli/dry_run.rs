@@ -64,7 +64,10 @@ async fn tried(args: &DryRunArgs, settings: Settings) -> ExitCode {
         }
         Err(error) => {
             if args.json {
-                println!("{}", json!({ "status": "error", "error": format!("{error:#}"), "scores": {}, "tasks": [] }));
+                println!(
+                    "{}",
+                    json!({ "status": "error", "error": format!("{error:#}"), "scores": {}, "tasks": [] })
+                );
             }
             eprintln!("dry-run: {error:#}");
             ExitCode::from(2)
@@ -171,9 +174,8 @@ async fn submit(
         origin: Origin::Outside,
         began: house.clock.now(),
     };
-    let content = tokio::fs::File::open(&file)
-        .await
-        .with_context(|| format!("cannot read {}", file.display()))?;
+    let content =
+        tokio::fs::File::open(&file).await.with_context(|| format!("cannot read {}", file.display()))?;
     eprintln!("submitting {} to phase {} ({})", name, args.phase, phase.definition.name);
     Ok(accept::accept(house, competition, phase, request, content, u64::MAX).await?)
 }
@@ -235,8 +237,7 @@ async fn describe(
         described["log"] = open_log(house, run, task.id).await;
         tasks.push(described);
     }
-    let mut document =
-        json!({ "status": submission.disclosed_state, "scores": row.scores, "tasks": tasks });
+    let mut document = json!({ "status": submission.disclosed_state, "scores": row.scores, "tasks": tasks });
     if submission.disclosed_state != State::Finished {
         document["reason"] = json!(submission.disclosed_reason);
     }
@@ -269,7 +270,12 @@ fn print(outcome: &Value, as_json: bool) {
         println!("{key}\t{value}");
     }
     for task in outcome["tasks"].as_array().into_iter().flatten() {
-        println!("task {}: {} {}", task["index"], task["status"].as_str().unwrap_or_default(), task["scores"]);
+        println!(
+            "task {}: {} {}",
+            task["index"],
+            task["status"].as_str().unwrap_or_default(),
+            task["scores"]
+        );
         if let Some(log) = task["log"].as_str().filter(|l| !l.is_empty()) {
             eprintln!("{log}");
         }

@@ -91,7 +91,8 @@ async fn add(people: &People, args: Add) -> anyhow::Result<()> {
         Ok(_) if args.password_stdin => println!("{} was added", args.login),
         Ok(_) => println!("{} was added with the password {password}", args.login),
         Err(PeopleError::Faults(faults)) => {
-            let lines: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.code)).collect();
+            let lines: Vec<_> =
+                faults.iter().map(|fault| format!("{}: {}", fault.field, fault.code)).collect();
             anyhow::bail!("the user cannot be added: {}", lines.join(", "));
         }
         Err(error) => return Err(error.into()),

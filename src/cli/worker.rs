@@ -16,8 +16,9 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
         let carrier = assembly::carrier(&settings, house.clone(), &instance).await?;
         let stop = CancellationToken::new();
         let sequencing = tokio::spawn(Sequencer::new(house.db.clone()).run(stop.clone()));
-        let working =
-            tokio::spawn(Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots()).work(stop.clone()));
+        let working = tokio::spawn(
+            Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots()).work(stop.clone()),
+        );
         super::serve::stopped().await;
         stop.cancel();
         working.await?;

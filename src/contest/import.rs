@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use zip::write::SimpleFileOptions;
 
-use super::bundle::{self, Bundle, FileEntry};
 use super::bundle::diff::{Change, diff};
+use super::bundle::{self, Bundle, FileEntry};
 use super::db;
 use super::definition::{BundlePath, Definition};
 use super::model::{Competition, FileKind, Phase, StoredFile, Task};
@@ -388,13 +388,15 @@ pub async fn export(house: &House, slug: &str, target: &Path) -> Result<(), Publ
     }
     let wrong = |problem: String| PublishError::Target { path: target.display().to_string(), problem };
     // hidden data is opened on a tmpfs only
-    let scratch = Path::new("/dev/shm").join(format!("shuyu-export-{}", hex::encode(house.entropy.bytes::<8>())));
+    let scratch =
+        Path::new("/dev/shm").join(format!("shuyu-export-{}", hex::encode(house.entropy.bytes::<8>())));
     std::fs::create_dir(&scratch).map_err(|e| wrong(e.to_string()))?;
     let laid = lay_out(house, &files, &scratch).await;
     let written = match laid {
         Ok(()) => {
             let (scratch, target) = (scratch.clone(), target.to_owned());
-            let written = tokio::task::spawn_blocking(move || write_zip(&definition, &scratch, &target)).await;
+            let written =
+                tokio::task::spawn_blocking(move || write_zip(&definition, &scratch, &target)).await;
             written.map_err(|e| e.to_string()).and_then(|w| w).map_err(wrong)
         }
         Err(error) => Err(error),
@@ -404,7 +406,8 @@ pub async fn export(house: &House, slug: &str, target: &Path) -> Result<(), Publ
 }
 
 async fn lay_out(house: &House, files: &[StoredFile], root: &Path) -> Result<(), PublishError> {
-    let wrong = |path: &Path, problem: String| PublishError::Target { path: path.display().to_string(), problem };
+    let wrong =
+        |path: &Path, problem: String| PublishError::Target { path: path.display().to_string(), problem };
     for file in files {
         let place = root.join(&file.path);
         let parent = place.parent().unwrap_or(root);

@@ -99,7 +99,5 @@ impl People {
 }
 
 fn granted(by: By<'_>, action: &'static str, user: UserId, grant: Grant) -> Deed {
-    Deed::by(by, action, "user", user)
-        .competition(grant.competition)
-        .detail(json!({ "role": grant.role }))
+    Deed::by(by, action, "user", user).competition(grant.competition).detail(json!({ "role": grant.role }))
 }

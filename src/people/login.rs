@@ -6,8 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::json;
 
 use super::record::Deed;
-use super::session::Opened;
-use super::{People, PeopleError, db};
+use super::{Opened, People, PeopleError, db};
 use crate::ids::UserId;
 
 /// Failures in a row that cost nothing.
@@ -97,8 +96,11 @@ impl People {
             db::clear_failures(&mut tx, user.id).await?;
         }
         let opened = self.open_session(&mut tx, user.id, from).await?;
-        self.audited(&mut tx, Deed::own(user.id, "session.opened").detail(json!({ "session": opened.session })))
-            .await?;
+        self.audited(
+            &mut tx,
+            Deed::own(user.id, "session.opened").detail(json!({ "session": opened.session })),
+        )
+        .await?;
         tx.commit().await?;
         Ok(opened)
     }

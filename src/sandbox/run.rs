@@ -311,7 +311,7 @@ impl Output {
     }
 
     /// Reads as fast as it comes until `action` is done. While a container dies its output must
-    /// flow: the engine holds the container's lock as long as it has some to deliver.
+    /// flow: an engine that cannot deliver it does not answer the kill.
     async fn read_while<T>(&mut self, action: impl Future<Output = T>) -> T {
         let mut action = pin!(action);
         loop {

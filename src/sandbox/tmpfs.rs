@@ -144,8 +144,8 @@ impl OutputDir {
         tracker: TaskTracker,
     ) -> Result<Self, SandboxError> {
         let options = format!("mode=0700,uid={SANDBOX_UID},gid={SANDBOX_UID}");
-        let output =
-            Tmpfs::mount(path, (spec.bytes, spec.inodes), &options, MountFlags::empty(), tracker).map(Self)?;
+        let output = Tmpfs::mount(path, (spec.bytes, spec.inodes), &options, MountFlags::empty(), tracker)
+            .map(Self)?;
         if let Some(seed) = &spec.seed {
             sow(seed, output.path()).map_err(|error| SandboxError::host("fill", output.path(), error))?;
         }

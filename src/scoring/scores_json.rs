@@ -150,6 +150,8 @@ fn parse_yaml(bytes: &[u8], declared: &[String]) -> Result<Scores, ScoresError> 
     let options = serde_saphyr::options! {
         budget: budget,
         duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
+        // An undeclared key may hold one; a declared key's is refused by name.
+        non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::PassThrough,
     };
     let reader = Reader { declared, current: RefCell::new(None) };
     let scores = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
@@ -211,14 +213,14 @@ impl<'de> Visitor<'de> for &Reader<'_> {
     }
 }
 
-/// A key of any scalar type; only text can be a declared one.
+/// A key of any scalar type; text and whole numbers can be declared ones.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
     type Value = Option<String>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -231,6 +233,26 @@ impl Visitor<'_> for Key {
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
         Ok(Some(text.to_owned()))
+    }
+
+    fn visit_i64<E>(self, key: i64) -> Result<Self::Value, E> {
+        Ok(Some(key.to_string()))
+    }
+
+    fn visit_u64<E>(self, key: u64) -> Result<Self::Value, E> {
+        Ok(Some(key.to_string()))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
 }
 
@@ -296,5 +318,144 @@ impl<'de> Visitor<'de> for Number {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn declared() -> Vec<String> {
+        vec!["accuracy".to_owned(), "f1".to_owned()]
+    }
+
+    fn json(text: &str) -> Result<Scores, ScoresError> {
+        parse_json(text.as_bytes(), &declared())
+    }
+
+    fn yaml(text: &str) -> Result<Scores, ScoresError> {
+        parse_yaml(text.as_bytes(), &declared())
+    }
+
+    fn one(key: &str, value: f64) -> Result<Scores, ScoresError> {
+        Ok(Scores::from([(key.to_owned(), value)]))
+    }
+
+    fn not_a_number(key: &str) -> Result<Scores, ScoresError> {
+        Err(ScoresError::NotANumber { key: key.to_owned() })
+    }
+
+    #[test]
+    fn declared_numbers_are_taken_and_the_rest_is_ignored() {
+        let text = r#"{"accuracy": 0.85, "truth": [1, 0], "log": {"accuracy": 3}, "n": NaN, "m": -Infinity, "s": "a\"NaN["}"#;
+        assert_eq!(json(text), one("accuracy", 0.85));
+        assert_eq!(json("\u{feff}{\"accuracy\": 1, \"accuracy\": 2}"), one("accuracy", 2.0));
+        assert_eq!(json(r#"{"big": 1e999, "accuracy": "0.5"}"#), one("accuracy", 0.5));
+        assert_eq!(
+            yaml("accuracy: 0.85\ntruth: [1, 0]\nn: .nan\n1: 2\nlog: {a: b}\n"),
+            one("accuracy", 0.85)
+        );
+        assert_eq!(yaml("f1: 1e-3\n"), one("f1", 1e-3));
+        assert_eq!(yaml("f1: 1\nf1: 2\n"), one("f1", 2.0));
+    }
+
+    #[test]
+    fn a_declared_key_without_a_finite_number_is_named() {
+        for value in [
+            "\"high\"",
+            "null",
+            "true",
+            "[1]",
+            "{\"a\": 1}",
+            "NaN",
+            "-Infinity",
+            "1e999",
+            "\"nan\"",
+            "\"inf\"",
+        ] {
+            assert_eq!(json(&format!("{{\"accuracy\": 1, \"f1\": {value}}}")), not_a_number("f1"), "{value}");
+        }
+        let digits = "9".repeat(60_000);
+        assert_eq!(json(&format!("{{\"f1\": {digits}}}")), not_a_number("f1"));
+        for value in ["high", "", "~", "true", "[1]", "{a: 1}", ".nan", "-.inf", "1e999", "nan"] {
+            assert_eq!(yaml(&format!("accuracy: 1\nf1: {value}\n")), not_a_number("f1"), "{value}");
+        }
+        let secret = json("{\"f1\": \"label 17 is 1\"}").unwrap_err().to_string();
+        assert!(secret.contains("`f1`") && !secret.contains("label"));
+    }
+
+    #[test]
+    fn what_is_no_mapping_or_declares_nothing_is_refused() {
+        let malformed = |format| Err(ScoresError::Malformed { format });
+        for text in ["", "[]", "3", "{\"accuracy\": 1", "{\"accuracy\": 1} x", "{accuracy: 1}"] {
+            assert_eq!(json(text), malformed("JSON"), "{text}");
+        }
+        for text in ["", "- 1", "3", "a: [", "\t", "a: 1\n---\nb: 2\n", "a: &x 1\nb: *x\n"] {
+            assert_eq!(yaml(text), malformed("YAML"), "{text}");
+        }
+        assert_eq!(json("{\"other\": 1}"), Err(ScoresError::NoneDeclared));
+        assert_eq!(yaml("other: 1\n"), Err(ScoresError::NoneDeclared));
+    }
+
+    #[test]
+    fn depth_and_size_are_bounded() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = format!("{{\"x\": {}1{}, \"f1\": 1}}", open.repeat(9000), close.repeat(9000));
+            assert_eq!(json(&nested), Err(ScoresError::Malformed { format: "JSON" }));
+            assert_eq!(json(&open.repeat(9000)), Err(ScoresError::Malformed { format: "JSON" }));
+            assert_eq!(yaml(&nested), Err(ScoresError::Malformed { format: "YAML" }));
+            assert_eq!(yaml(&open.repeat(9000)), Err(ScoresError::Malformed { format: "YAML" }));
+        }
+        assert_eq!(yaml(&"- ".repeat(30_000)), Err(ScoresError::Malformed { format: "YAML" }));
+        assert_eq!(json(&"[".repeat(1_000_000)), Err(ScoresError::TooLarge));
+        assert_eq!(yaml(&"[".repeat(1_000_000)), Err(ScoresError::TooLarge));
+    }
+
+    #[test]
+    fn json_comes_before_text_and_only_from_a_regular_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = || read_scores(folder.path(), &declared()).map(|_| ());
+        assert_eq!(read(), Err(ScoresError::Missing));
+        let (text, json) = (folder.path().join("scores.txt"), folder.path().join("scores.json"));
+        std::fs::write(&text, "accuracy: 1\n").unwrap();
+        assert_eq!(read(), Ok(()));
+        std::os::unix::fs::symlink(&text, &json).unwrap();
+        assert_eq!(read(), Err(ScoresError::NotAFile));
+        std::fs::remove_file(&json).unwrap();
+        std::fs::create_dir(&json).unwrap();
+        assert_eq!(read(), Err(ScoresError::NotAFile));
+        std::fs::remove_dir(&json).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &json, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert_eq!(read(), Err(ScoresError::NotAFile));
+        std::fs::remove_file(&json).unwrap();
+        std::fs::File::create(&json).unwrap().set_len(1 << 30).unwrap();
+        assert_eq!(read(), Err(ScoresError::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_declared_finite_scores_or_an_error(text in "[\\[\\]{}:,\"'\\-\\.0-9a-f &*!|>#~\n\tNInfityaccuracy]{0,200}") {
+            for scores in [json(&text), yaml(&text)].into_iter().flatten() {
+                prop_assert!(scores.iter().all(|(key, value)| declared().contains(key) && value.is_finite()));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_json(&bytes, &declared());
+            let _ = parse_yaml(&bytes, &declared());
+        }
+
+        #[test]
+        fn a_written_number_is_read_back(value in any::<f64>().prop_filter("finite", |v| v.is_finite())) {
+            let near = |read: Result<Scores, ScoresError>| {
+                let read = read.unwrap()["f1"];
+                read == value || ((read - value) / value).abs() < 1e-15
+            };
+            let (as_json, as_yaml) = (format!("{{\"f1\": {value:?}}}"), format!("f1: {value:?}\n"));
+            prop_assert!(near(json(&as_json)));
+            prop_assert!(near(yaml(&as_yaml)));
+        }
     }
 }

@@ -77,7 +77,9 @@ pub async fn latest(connection: &mut Connection) -> Result<i64, StoreError> {
 /// # Errors
 /// When the database refuses.
 pub async fn forget(connection: &mut Connection, before: Timestamp) -> Result<u64, StoreError> {
-    let done =
-        query("DELETE FROM events WHERE created_at < $1").bind(before.as_millisecond()).execute(connection).await?;
+    let done = query("DELETE FROM events WHERE created_at < $1")
+        .bind(before.as_millisecond())
+        .execute(connection)
+        .await?;
     Ok(done.rows_affected())
 }

@@ -223,10 +223,10 @@ impl Worker {
             tracing::warn!(runs = recovered.len(), "runs of a worker that went away are queued again");
             house.ring();
         }
-        if beat % 5 == 0 {
+        if beat.is_multiple_of(5) {
             migrate::migrate_due(house).await?;
         }
-        if beat % 10 == 0 {
+        if beat.is_multiple_of(10) {
             self.say_alive(false).await?;
         }
         Ok(())

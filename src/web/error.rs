@@ -142,7 +142,10 @@ impl Explanation {
         let key = format!("error-{}", self.code);
         Worded {
             title: words.say_or_key(lang, &key, &self.args),
-            why: self.why.clone().unwrap_or_else(|| words.say_or_key(lang, &format!("{key}.why"), &self.args)),
+            why: self
+                .why
+                .clone()
+                .unwrap_or_else(|| words.say_or_key(lang, &format!("{key}.why"), &self.args)),
             mend: words.say_or_key(lang, &format!("{key}.mend"), &self.args),
             faults: self.faults.iter().map(|fault| fault.worded(words, lang)).collect(),
         }

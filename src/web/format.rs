@@ -21,7 +21,7 @@ fn grouped(digits: &str, negative: bool) -> String {
     for (i, digit) in digits.chars().enumerate() {
         let left = digits.len() - i;
         // Four digits stay together (ISO 80000-1, section 7.3.1).
-        if i > 0 && left % 3 == 0 && digits.len() > 4 {
+        if i > 0 && left.is_multiple_of(3) && digits.len() > 4 {
             text.push(THIN);
         }
         text.push(digit);

@@ -158,7 +158,9 @@ mod tests {
     #[test]
     fn next_never_leads_elsewhere() {
         assert_eq!(safe_next("/account?tab=1"), "/account?tab=1");
-        for bad in ["", "account", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil", "/a\\b"] {
+        for bad in
+            ["", "account", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil", "/a\\b"]
+        {
             assert_eq!(safe_next(bad), "/", "{bad:?}");
         }
     }

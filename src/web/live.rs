@@ -227,7 +227,9 @@ impl Listener {
                     return Some(sent(&event));
                 }
                 Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => return Some(Sent::default().event("reload").data("{}")),
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    return Some(Sent::default().event("reload").data("{}"));
+                }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
@@ -243,7 +245,10 @@ impl Listener {
 
 fn sent(event: &Event) -> Sent {
     // A line break would end the field (HTML, section 9.2.6); JSON has none outside of texts.
-    Sent::default().id(event.number.to_string()).event(&event.kind).data(event.payload.replace(['\n', '\r'], " "))
+    Sent::default()
+        .id(event.number.to_string())
+        .event(&event.kind)
+        .data(event.payload.replace(['\n', '\r'], " "))
 }
 
 #[cfg(test)]
@@ -264,7 +269,9 @@ mod tests {
         assert_eq!(numbers(reader.fresh(vec![event(1, 10), event(2, 9), event(3, 10)], settled, false)), [2]);
         assert_eq!(reader.floor, Some(0));
         let settled = jiff::Timestamp::from_millisecond(20).unwrap();
-        assert!(numbers(reader.fresh(vec![event(1, 10), event(2, 9), event(3, 10)], settled, false)).is_empty());
+        assert!(
+            numbers(reader.fresh(vec![event(1, 10), event(2, 9), event(3, 10)], settled, false)).is_empty()
+        );
         assert_eq!((reader.floor, reader.seen.len()), (Some(3), 0));
     }
 }

@@ -179,7 +179,8 @@ impl Frame {
 
     fn nav(&self) -> Vec<NavEntry> {
         let path = self.visit.path.split('?').next().unwrap_or("");
-        let below = |href: &str| path.strip_prefix(href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let below =
+            |href: &str| path.strip_prefix(href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         NAV.iter().map(|&(href, key)| NavEntry { href, key, here: below(href) }).collect()
     }
 

@@ -185,7 +185,9 @@ fn filters(tera: &mut Tera, lang: Lang, zone: &TimeZone) {
         let decimals = kwargs.get::<u8>("digits")?;
         match (value.as_i64(), value.as_f64(), decimals) {
             (Some(whole), _, None) => Ok(format::integer(whole)),
-            (_, Some(real), decimals) => Ok(format::decimal(real, usize::from(decimals.unwrap_or(2).min(17)))),
+            (_, Some(real), decimals) => {
+                Ok(format::decimal(real, usize::from(decimals.unwrap_or(2).min(17))))
+            }
             _ => Err(tera::Error::message(format!("num: {value} is not a number"))),
         }
     });
@@ -194,7 +196,9 @@ fn filters(tera: &mut Tera, lang: Lang, zone: &TimeZone) {
         Ok(format!("{}\u{202f}%", format::decimal(value * 100.0, decimals)))
     });
     tera.register_filter("size", |bytes: i64, _: Kwargs, _: &State| format::size(bytes));
-    tera.register_filter("duration", move |seconds: i64, _: Kwargs, _: &State| format::duration(lang, seconds));
+    tera.register_filter("duration", move |seconds: i64, _: Kwargs, _: &State| {
+        format::duration(lang, seconds)
+    });
     let here = zone.clone();
     tera.register_filter("when", move |value: &Value, _: Kwargs, _: &State| -> TeraResult<Value> {
         let at = timestamp(value)?;
@@ -208,7 +212,9 @@ fn filters(tera: &mut Tera, lang: Lang, zone: &TimeZone) {
     tera.register_filter("iso", |value: &Value, _: Kwargs, _: &State| -> TeraResult<String> {
         Ok(timestamp(value)?.to_string())
     });
-    tera.register_filter("markdown", |text: &str, _: Kwargs, _: &State| Value::safe_string(&markdown::render(text)));
+    tera.register_filter("markdown", |text: &str, _: Kwargs, _: &State| {
+        Value::safe_string(&markdown::render(text))
+    });
     tera.register_filter("urlencode", |text: &str, _: Kwargs, _: &State| {
         percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
     });

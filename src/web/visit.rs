@@ -84,10 +84,7 @@ impl Visit {
     pub fn lang(&self) -> Lang {
         let chosen = self.jar.get(LANG_COOKIE).and_then(|cookie| Lang::from_tag(cookie.value()));
         let signed = self.signed.get().and_then(Option::as_ref);
-        chosen
-            .or_else(|| Lang::from_tag(&signed?.actor.locale))
-            .or(self.accepted)
-            .unwrap_or_default()
+        chosen.or_else(|| Lang::from_tag(&signed?.actor.locale)).or(self.accepted).unwrap_or_default()
     }
 
     /// A cookie of the request.

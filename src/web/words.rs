@@ -159,12 +159,14 @@ fn bundle(lang: Lang) -> Result<FluentBundle<FluentResource>, WordsError> {
     files.sort();
     for file in files {
         let found = LocaleFiles::get(&file).ok_or_else(|| unreadable(&file, "it has gone".into()))?;
-        let text = String::from_utf8(found.data.into_owned()).map_err(|e| unreadable(&file, e.to_string()))?;
-        let resource = FluentResource::try_new(text)
-            .map_err(|(_, errors)| unreadable(&file, errors.iter().map(|e| format!("{e}")).collect::<Vec<_>>().join("; ")))?;
-        bundle
-            .add_resource(resource)
-            .map_err(|errors| unreadable(&file, errors.iter().map(|e| format!("{e}")).collect::<Vec<_>>().join("; ")))?;
+        let text =
+            String::from_utf8(found.data.into_owned()).map_err(|e| unreadable(&file, e.to_string()))?;
+        let resource = FluentResource::try_new(text).map_err(|(_, errors)| {
+            unreadable(&file, errors.iter().map(|e| format!("{e}")).collect::<Vec<_>>().join("; "))
+        })?;
+        bundle.add_resource(resource).map_err(|errors| {
+            unreadable(&file, errors.iter().map(|e| format!("{e}")).collect::<Vec<_>>().join("; "))
+        })?;
     }
     Ok(bundle)
 }

@@ -101,7 +101,12 @@ impl Lab {
             workdir: "/app".to_owned(),
             env: Vec::new(),
             binds: Vec::new(),
-            output: OutputSpec { container: "/app/output".to_owned(), bytes: 16 * MIB, inodes: 1000 },
+            output: OutputSpec {
+                container: "/app/output".to_owned(),
+                bytes: 16 * MIB,
+                inodes: 1000,
+                seed: None,
+            },
             resources: Resources { cpus: 1.0, memory: 64 * MIB, pids: 64 },
             wall_clock: Duration::from_secs(60),
             silent_limit: None,

@@ -143,7 +143,12 @@ pub struct Browser {
 impl Browser {
     /// The same address asked by a program with a token, without cookies.
     pub fn program(&self, token: &str) -> Self {
-        Self { http: self.http.clone(), base: self.base.clone(), jar: Mutex::default(), bearer: Some(token.into()) }
+        Self {
+            http: self.http.clone(),
+            base: self.base.clone(),
+            jar: Mutex::default(),
+            bearer: Some(token.into()),
+        }
     }
 
     /// A copy with the same cookies.

@@ -13,6 +13,8 @@ mod retrieval;
 mod scores;
 mod spec;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;

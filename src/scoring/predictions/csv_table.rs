@@ -22,6 +22,8 @@ struct Bounded {
     since_line: Rc<Cell<u64>>,
     most: u64,
     last: u8,
+    /// What ends the first line: CR (before LF) or LF.
+    end: Option<u8>,
 }
 
 impl Read for Bounded {
@@ -30,11 +32,17 @@ impl Read for Bounded {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a line is too long"));
         }
         let read = self.file.read(buffer)?;
+        if self.end.is_none()
+            && let Some(place) = buffer.iter().take(read).position(|byte| *byte == b'\n')
+        {
+            let before = place.checked_sub(1).and_then(|before| buffer.get(before));
+            self.end = Some(if before == Some(&b'\r') { b'\r' } else { b'\n' });
+        }
         self.since_line.set(self.since_line.get() + read as u64);
         match (read.checked_sub(1).and_then(|last| buffer.get(last).copied()), buffer.first_mut()) {
             (Some(last), _) => self.last = last,
-            (None, Some(first)) if self.last != b'\n' => {
-                *first = b'\n';
+            (None, Some(first)) if !matches!(self.last, b'\n' | b'\r') => {
+                *first = self.end.unwrap_or(b'\n');
                 self.last = b'\n';
                 return Ok(1);
             }
@@ -56,7 +64,7 @@ pub(super) fn read(
 ) -> Option<()> {
     let since_line = Rc::new(Cell::new(0));
     let most = limits.record_bytes + BUFFER as u64;
-    let source = Bounded { file, since_line: since_line.clone(), most, last: b'\n' };
+    let source = Bounded { file, since_line: since_line.clone(), most, last: b'\n', end: None };
     let buffer = BUFFER.min(usize::try_from(size).unwrap_or(BUFFER).max(4096));
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)

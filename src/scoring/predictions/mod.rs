@@ -12,6 +12,8 @@ mod fault;
 mod ids;
 mod parquet_table;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use columns::{Coded, Kind, Wanted};
 pub(crate) use fault::Faults;

@@ -42,7 +42,8 @@ pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Re
         .detail("submission", job.submission.id.to_string())
         .detail("purpose", job.run().purpose.as_str())
         .detail("attempt", job.run().attempt)
-        .detail("bundle", job.competition.digest.as_str());
+        .detail("bundle", job.competition.digest.as_str())
+        .detail("authorised", job.authorised.about());
     audit::record(&mut tx, entry).await?;
     settle(&mut tx, house, job, kind, closed, state, reason).await?;
     tx.commit().await?;
@@ -70,10 +71,10 @@ async fn told(
     closed: bool,
     outcome: Outcome,
 ) -> Result<(RunState, Reason), StoreError> {
-    let (clock, entropy, task) = (&house.clock, house.entropy, job.task.id);
+    let task = job.task.id;
     let context = context(job);
     if closed && !matches!(outcome, Outcome::Rejected(_)) {
-        lane1::reply_outcome(tx, clock, entropy, &context, task).await?;
+        lane1::reply_outcome(tx, house, &context, task).await?;
     }
     match outcome {
         Outcome::Scored { scores, columns } => {
@@ -82,9 +83,9 @@ async fn told(
                 _ => ReplyKind::Score,
             };
             let cleared = if job.on_twin() {
-                lane1::reply_twin(tx, clock, entropy, &context, task, &columns, scores).await?
+                lane1::reply_twin(tx, house, &context, task, &columns, scores).await?
             } else {
-                lane1::reply_scores(tx, clock, entropy, &context, task, kind, &columns, scores).await?
+                lane1::reply_scores(tx, house, &context, task, kind, &columns, scores).await?
             };
             Ok(match cleared {
                 Ok(()) => (RunState::Finished, Reason::default()),
@@ -100,7 +101,7 @@ async fn told(
         }
         Outcome::Failed(reason) => {
             if !job.on_twin() {
-                lane1::reply_failure(tx, clock, entropy, &context, task).await?;
+                lane1::reply_failure(tx, house, &context, task).await?;
             }
             Ok((RunState::Failed, reason))
         }
@@ -251,12 +252,13 @@ pub(crate) async fn disclose(house: &House, submission: &Submission) -> Result<(
         return Ok(());
     }
     announce(&mut tx, house, submission, submission.state).await?;
-    if submission.state == State::Finished && !submission.trial {
-        if let Some(competition) = contest_db::by_id(&mut tx, submission.competition).await? {
-            let board = &competition.definition.leaderboard;
-            let version = lane1::update_standing(&mut tx, board, submission.phase, submission.team).await?;
-            announce_board(&mut tx, house, submission.phase, version).await?;
-        }
+    if submission.state == State::Finished
+        && !submission.trial
+        && let Some(competition) = contest_db::by_id(&mut tx, submission.competition).await?
+    {
+        let board = &competition.definition.leaderboard;
+        let version = lane1::update_standing(&mut tx, board, submission.phase, submission.team).await?;
+        announce_board(&mut tx, house, submission.phase, version).await?;
     }
     tx.commit().await?;
     house.ring();

@@ -98,10 +98,11 @@ async fn native_metric(
         }
         _ => None,
     };
-    if laid.kind() == Kind::Result && !job.on_twin() {
-        if let Some(reason) = public_faults(carrier, &predictions, &task.metrics, ids.clone()).await? {
-            return Ok(Outcome::Rejected(reason));
-        }
+    if laid.kind() == Kind::Result
+        && !job.on_twin()
+        && let Some(reason) = public_faults(carrier, &predictions, &task.metrics, ids.clone()).await?
+    {
+        return Ok(Outcome::Rejected(reason));
     }
     let folder = prepare::reference(carrier, job, desk).await?;
     let Some(reference) = folder.and_then(|folder| table_in(&folder, "labels")) else {

@@ -141,7 +141,8 @@ async fn make_token(
     Form(form): Form<TokenForm>,
 ) -> Result<Response, PageError> {
     let days = form.days.trim().parse().unwrap_or(0);
-    let made = app.people.make_token(&user.actor, &NewToken { name: form.name, scope: form.scope, days }).await;
+    let made =
+        app.people.make_token(&user.actor, &NewToken { name: form.name, scope: form.scope, days }).await;
     let page = tokens_page(&frame, &app, &user).await?;
     match made {
         Ok((_, secret)) => page.with("faults", &Vec::<()>::new()).with("made", &Some(secret)).render(),

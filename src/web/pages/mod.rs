@@ -3,6 +3,7 @@
 mod account;
 mod admin;
 mod competition;
+mod audit_log;
 mod landing;
 mod register;
 mod sign_in;
@@ -21,6 +22,7 @@ pub(super) fn router() -> Router<App> {
         .merge(account::router())
         .merge(admin::router())
         .merge(competition::router())
+        .merge(audit_log::router())
         .merge(styleguide::router())
 }
 

@@ -32,7 +32,12 @@ async fn form(frame: Frame, Query(query): Query<Next>) -> Result<Response, PageE
     if frame.actor().is_some() {
         return Ok(frame.go(next));
     }
-    frame.page("people/login.html").with("next", next).with("login", "").with("refusal", &None::<Refusal>).render()
+    frame
+        .page("people/login.html")
+        .with("next", next)
+        .with("login", "")
+        .with("refusal", &None::<Refusal>)
+        .render()
 }
 
 #[derive(Deserialize)]

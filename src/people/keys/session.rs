@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::record::Deed;
-use super::{Actor, People, PeopleError, Scope, Visitor, db, digest};
+use super::db;
 use crate::ids::{SessionId, UserId};
+use crate::people::record::Deed;
+use crate::people::{Actor, People, PeopleError, Scope, Visitor, digest};
 use crate::store::Tx;
 
 /// How long a secret is used before it changes.
@@ -28,13 +29,6 @@ pub struct SessionTerms {
     pub idle: Duration,
     /// So long after the login.
     pub absolute: Duration,
-}
-
-impl Default for SessionTerms {
-    /// Two hours unused, a day at most.
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(2 * 3600), absolute: Duration::from_secs(24 * 3600) }
-    }
 }
 
 /// A session that was opened, or whose secret changed.
@@ -99,7 +93,7 @@ fn earlier(at: Timestamp, by: SignedDuration) -> Timestamp {
 
 impl People {
     /// Opens a session for a user who has just been recognised.
-    pub(super) async fn open_session(
+    pub(in crate::people) async fn open_session(
         &self,
         tx: &mut Tx,
         user: UserId,
@@ -178,8 +172,7 @@ impl People {
             return Ok(None);
         }
         let from = Visitor { agent: old.agent.clone(), address: from.address.clone() };
-        let opened =
-            self.insert_session(&mut tx, (old.user, old.created_at, old.expires_at), &from).await?;
+        let opened = self.insert_session(&mut tx, (old.user, old.created_at, old.expires_at), &from).await?;
         tx.commit().await?;
         Ok(Some(opened))
     }

@@ -4,10 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::password::Fault;
-use super::record::Deed;
-use super::{Actor, People, PeopleError, Scope, db, digest};
+use super::db;
 use crate::ids::TokenId;
+use crate::people::password::Fault;
+use crate::people::record::Deed;
+use crate::people::{Actor, People, PeopleError, Scope, digest};
 
 /// What every token begins with, so that one that leaked is found by a search.
 const PREFIX: &str = "shy_";
@@ -71,9 +72,8 @@ impl People {
             return Err(PeopleError::Forbidden("make a token wider than the one in use"));
         }
         let now = self.clock.now();
-        let expires_at = now
-            .checked_add(SignedDuration::from_hours(24 * i64::from(new.days)))
-            .unwrap_or(Timestamp::MAX);
+        let expires_at =
+            now.checked_add(SignedDuration::from_hours(24 * i64::from(new.days))).unwrap_or(Timestamp::MAX);
         let id = self.entropy.id(&self.clock);
         let row = TokenRow { id, name: name.into(), scope, created_at: now, expires_at, used_at: None };
         let secret = format!("{PREFIX}{}", self.entropy.secret());
