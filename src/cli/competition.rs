@@ -11,8 +11,6 @@ use crate::clock::{Clock, Entropy};
 use crate::contest::bundle;
 use crate::contest::{db as contest_db, import};
 use crate::house::House;
-use crate::ids::UserId;
-use crate::people::{By, People, SessionTerms};
 
 /// What `shuyu competition` takes.
 #[derive(Debug, clap::Subcommand)]
@@ -98,14 +96,6 @@ async fn act(house: &House, command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn owner(house: &House, login: &str) -> Result<UserId> {
-    let people = People::new(house.db.clone(), house.clock.clone(), house.entropy, SessionTerms::default());
-    let user = people.user_named(By::Machine, login).await;
-    Ok(user
-        .with_context(|| format!("no user {login:?}; add one with: shuyu user add {login} --role organizer"))?
-        .id)
-}
-
 async fn import_bundle(house: &House, args: &ImportArgs) -> Result<ExitCode> {
     let scratch = std::env::temp_dir().join(format!("shuyu-import-{}", hex::encode(Entropy.bytes::<8>())));
     std::fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
@@ -124,7 +114,7 @@ async fn import_with(house: &House, args: &ImportArgs, scratch: &std::path::Path
     let stem = std::path::absolute(&args.bundle)?;
     let stem = stem.file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_owned();
     let slug = args.slug.clone().unwrap_or(stem);
-    let owner = owner(house, &args.owner).await?;
+    let owner = super::dataset::user(house, &args.owner).await?;
     let imported = import::import(house, &bundle, &slug, owner, &packed).await?;
     for change in &imported.changes {
         let shown = |value: &Option<serde_json::Value>| {

@@ -6,6 +6,7 @@ pub mod assembly;
 pub mod backup;
 pub mod competition;
 pub mod competition_check;
+pub mod dataset;
 pub mod dry_run;
 mod serve;
 mod user;
@@ -54,6 +55,9 @@ enum Command {
     /// Check, import and publish competitions
     #[command(subcommand)]
     Competition(competition::Command),
+    /// The data catalogue
+    #[command(subcommand)]
+    Dataset(dataset::Command),
     /// Write the database and the objects to one archive
     Backup(backup::BackupArgs),
     /// Read such an archive into an empty database and object store
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Worker => worker::run(&cli.common).map(|()| ExitCode::SUCCESS),
         Command::User(command) => user::run(&cli.common, command).map(|()| ExitCode::SUCCESS),
         Command::Competition(command) => competition::run(&cli.common, command),
+        Command::Dataset(command) => dataset::run(&cli.common, command).map(|()| ExitCode::SUCCESS),
         Command::Backup(args) => backup_now(&cli.common, &args).map(|()| ExitCode::SUCCESS),
         Command::Restore(args) => restore_now(&cli.common, &args).map(|()| ExitCode::SUCCESS),
         Command::DryRun(args) => dry_run::run(&cli.common, args),

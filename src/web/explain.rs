@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::error::{Explain, FieldFault};
 use super::words::{Arg, Args};
 use crate::contest::bundle::BundleError;
+use crate::contest::desk::DeskError;
 use crate::contest::entry::EntryError;
 use crate::contest::import::{ImportError, PublishError};
 use crate::store::ObjectError;
@@ -186,9 +187,11 @@ impl Explain for ActionError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Missing(_) => StatusCode::NOT_FOUND,
-            Self::State { .. } | Self::TooManyNominations(_) | Self::BoardIsAutomatic(_) | Self::AddIsFinal => {
-                StatusCode::CONFLICT
-            }
+            Self::State { .. }
+            | Self::TooManyNominations(_)
+            | Self::BoardIsAutomatic(_)
+            | Self::AddIsFinal
+            | Self::StaysPrivate => StatusCode::CONFLICT,
             Self::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(error) => error.status(),
         }
@@ -201,6 +204,7 @@ impl Explain for ActionError {
             Self::TooManyNominations(_) => "too-many-nominations",
             Self::BoardIsAutomatic(_) => "board-is-automatic",
             Self::AddIsFinal => "add-is-final",
+            Self::StaysPrivate => "stays-private",
             Self::NoReason => "no-reason",
             Self::Store(error) => error.code(),
         }
@@ -290,6 +294,39 @@ impl Explain for BundleError {
         match self {
             Self::Missing { .. } | Self::Io { .. } => "internal",
             Self::TooManyFiles { .. } | Self::TooLarge { .. } => "bundle-too-large",
+        }
+    }
+}
+
+impl Explain for DeskError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Dates { .. } | Self::Empty(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NoPhase | Self::NoAnnouncement => StatusCode::NOT_FOUND,
+            Self::Store(error) => error.status(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Dates { .. } | Self::Empty(_) => "invalid",
+            Self::NoPhase | Self::NoAnnouncement => "not-found",
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    fn faults(&self) -> Vec<FieldFault> {
+        match self {
+            Self::Dates { position, code } => vec![FieldFault::new(format!("end-{position}"), code)],
+            Self::Empty(field) => vec![FieldFault::new(*field, "required")],
+            _ => Vec::new(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Store(error) => error.retry_after(),
+            _ => None,
         }
     }
 }

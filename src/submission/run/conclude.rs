@@ -42,7 +42,8 @@ pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Re
         .detail("submission", job.submission.id.to_string())
         .detail("purpose", job.run().purpose.as_str())
         .detail("attempt", job.run().attempt)
-        .detail("bundle", job.competition.digest.as_str());
+        .detail("bundle", job.competition.digest.as_str())
+        .detail("authorised", job.authorised.about());
     audit::record(&mut tx, entry).await?;
     settle(&mut tx, house, job, kind, closed, state, reason).await?;
     tx.commit().await?;

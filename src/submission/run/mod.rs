@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::model::{Kind, Purpose, Reason, Run, Submission};
 use super::queue::{Ending, Lease, QueueError};
 use crate::airlock::Hidden;
+use crate::catalog::{self, Authorised, CatalogError, Scoring};
 use crate::contest::definition::InputVisibility;
 use crate::contest::model::{Competition, Phase, StoredFile, Task};
 use crate::house::House;
@@ -51,6 +52,8 @@ pub(super) struct Job {
     pub phase: Phase,
     pub task: Task,
     pub files: Vec<StoredFile>,
+    /// Proof that the competition may still score on what derives from its datasets.
+    pub authorised: Authorised<Scoring>,
 }
 
 impl Job {
@@ -116,6 +119,9 @@ pub enum RunError {
     /// The object store failed.
     #[error(transparent)]
     Objects(#[from] ObjectError),
+    /// The use of the competition's data is not authorised (any more).
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -180,6 +186,8 @@ impl Carrier {
             contest_db::phase_by_id(&mut conn, submission.phase).await?.ok_or_else(|| gone("phase"))?;
         let task = contest_db::task_by_id(&mut conn, run.task).await?.ok_or_else(|| gone("task"))?;
         let files = contest_db::files(&mut conn, run.competition).await?;
-        Ok(Job { lease, submission, competition, phase, task, files })
+        let datasets = &competition.definition.datasets;
+        let authorised = catalog::authorise_scoring(&mut conn, competition.id, datasets).await?;
+        Ok(Job { lease, submission, competition, phase, task, files, authorised })
     }
 }

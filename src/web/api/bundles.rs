@@ -219,7 +219,9 @@ async fn put(
 }
 
 async fn read(app: &App, file: &Spooled, scratch: &Scratch) -> Answer<(Option<Bundle>, Report)> {
-    let (path, staging) = (file.path().to_owned(), scratch.0.join("bundle"));
+    let (path, staging) = (scratch.0.join("bundle.zip"), scratch.0.join("bundle"));
+    let moved = tokio::fs::rename(file.path(), &path).await;
+    moved.map_err(|source| BundleError::Io { what: "keeping the bundle".to_owned(), source })?;
     let images = ImageTable::with(app.settings.images.clone());
     let reading = tokio::task::spawn_blocking(move || {
         let knows = |name: &str| images.local(name).is_ok();

@@ -2,6 +2,8 @@
 
 mod account;
 mod admin;
+mod competition;
+mod audit_log;
 mod landing;
 mod register;
 mod sign_in;
@@ -19,11 +21,13 @@ pub(super) fn router() -> Router<App> {
         .merge(register::router())
         .merge(account::router())
         .merge(admin::router())
+        .merge(competition::router())
+        .merge(audit_log::router())
         .merge(styleguide::router())
 }
 
 /// Pages that take uploads: without the limits on time and size of ordinary forms; they keep their
 /// own cap.
 pub(super) fn uploads() -> Router<App> {
-    Router::new()
+    competition::uploads()
 }

@@ -1,0 +1,122 @@
+//! [`Authorised`]: proof that a data use was checked, at the moment of the use.
+
+use std::marker::PhantomData;
+
+use super::{Form, FormFile, db};
+use crate::contest::definition::DatasetUse;
+use crate::ids::CompetitionId;
+use crate::store::{Connection, StoreError};
+
+/// Why a use was refused, or a dataset not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The version was withdrawn.
+    #[error("dataset {slug} version {version} was withdrawn; nothing new may use it. Ask its steward")]
+    Withdrawn {
+        /// The dataset.
+        slug: String,
+        /// The version.
+        version: i64,
+    },
+    /// There is no such dataset, version or file.
+    #[error("the catalogue has no {0}")]
+    Unknown(String),
+    /// Only the public form may be downloaded.
+    #[error("{0} is not opened for download; work on it inside a sandbox")]
+    NotPublic(String),
+    /// `dataset.yaml` or a file beside it cannot be read or says something impossible.
+    #[error("{file}: {problem}")]
+    Source {
+        /// The file.
+        file: String,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+    /// A version is immutable.
+    #[error(
+        "dataset {slug} version {version} exists with other content; versions never change: give the new one the next number"
+    )]
+    Immutable {
+        /// The dataset.
+        slug: String,
+        /// The version.
+        version: i64,
+    },
+    /// The object store failed.
+    #[error(transparent)]
+    Objects(#[from] crate::store::ObjectError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The use of scoring a run of a competition against what derives from its datasets.
+#[derive(Clone, Debug)]
+pub enum Scoring {}
+
+/// The use of downloading a file of the public form.
+#[derive(Clone, Debug)]
+pub enum Download {}
+
+/// Proof that a use of data was authorised a moment ago. Only this room makes one, and it says what
+/// it is for; whoever starts a run or reads a form asks for it.
+#[derive(Clone, Debug)]
+pub struct Authorised<U> {
+    about: String,
+    using: PhantomData<U>,
+}
+
+impl<U> Authorised<U> {
+    fn new(about: String) -> Self {
+        Self { about, using: PhantomData }
+    }
+
+    /// What was authorised, for the audit log.
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+}
+
+/// Checks that a run of a competition may be scored: none of the dataset versions that the
+/// competition declares has been withdrawn.
+///
+/// # Errors
+/// [`CatalogError::Withdrawn`], or when the database fails.
+pub async fn authorise_scoring(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    datasets: &[DatasetUse],
+) -> Result<Authorised<Scoring>, CatalogError> {
+    for used in datasets {
+        if db::is_withdrawn(conn, &used.slug, used.version).await? {
+            return Err(CatalogError::Withdrawn { slug: used.slug.clone(), version: used.version });
+        }
+    }
+    Ok(Authorised::new(format!("scoring in competition {competition}")))
+}
+
+/// Checks that a file may be downloaded: it is of the public form of a version that stands.
+///
+/// # Errors
+/// [`CatalogError`], saying why not.
+pub async fn authorise_download(
+    conn: &mut Connection,
+    slug: &str,
+    path: &str,
+) -> Result<(FormFile, Authorised<Download>), CatalogError> {
+    let unknown = || CatalogError::Unknown(format!("file {path} in dataset {slug}"));
+    let dataset = db::by_slug(conn, slug).await?.ok_or_else(unknown)?;
+    if dataset.withdrawn_at.is_some() {
+        let version = dataset.document.version;
+        return Err(CatalogError::Withdrawn { slug: slug.to_owned(), version });
+    }
+    let files = db::files(conn, dataset.version).await?;
+    let mut same_path = files.into_iter().filter(|f| f.path == path).peekable();
+    if same_path.peek().is_none() {
+        return Err(unknown());
+    }
+    let public = same_path.find(|f| f.form == Form::Public);
+    let file = public.ok_or_else(|| CatalogError::NotPublic(path.to_owned()))?;
+    let proof = Authorised::new(format!("download of {slug}/{path}"));
+    Ok((file, proof))
+}
