@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -13,10 +13,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::Time;
-use super::ask::{Answer, Asked, Body, Here, Misread, Refusal, Theirs, in_path};
+use super::ask::{Answer, Asked, Body, Here, InPhase, Misread, Refusal, Theirs, in_path};
+use super::competitions::{PhaseView, phase_view};
 use super::submissions::{ReasonView, Status, SubmissionView, TeamName, describe, or_empty};
 use crate::airlock::{Cleared, Organizer, lane1};
-use crate::contest::db as contest_db;
+use crate::contest::{db as contest_db, desk};
 use crate::contest::entry::{self, db as entry_db};
 use crate::contest::import;
 use crate::contest::model::{Participant, ParticipantState};
@@ -35,6 +36,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(rerun))
         .routes(routes!(disqualify, restore))
         .routes(routes!(rescore))
+        .routes(routes!(reschedule))
         .routes(routes!(publish))
 }
 
@@ -400,6 +402,56 @@ async fn rescore(
     };
     let submissions = actions::rescore(&app.house, &here.competition, by, &rescore).await?;
     Ok(Json(RescoreAnswer { submissions }))
+}
+
+/// New dates of a phase; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct NewDates {
+    /// When submitting becomes possible.
+    pub starts_at: Option<Time>,
+    /// When submitting ends (exclusive); null opens the last phase for good.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Time>)]
+    pub ends_at: Option<Option<Time>>,
+}
+
+/// Tells null from absent.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Time>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Move a phase's dates.
+///
+/// Each phase begins after the one before it ends, and only the last may stay open.
+#[utoipa::path(
+    patch, path = "/competitions/{slug}/desk/phases/{index}", tag = "desk", security(("token" = [])),
+    params(
+        ("slug" = String, Path, description = "the competition's short name"),
+        ("index" = i64, Path, description = "the phase, counted from 0"),
+    ),
+    request_body = NewDates,
+    responses((status = 200, body = PhaseView))
+)]
+async fn reschedule(
+    State(app): State<App>,
+    InPhase { here, phase }: InPhase,
+    Body(new): Body<NewDates>,
+) -> Answer<Json<PhaseView>> {
+    let by = here.organizer()?.user;
+    let phases = contest_db::phases(&mut *app.db.read().await?, here.competition.id).await?;
+    let dates: Vec<desk::Dates> = phases
+        .iter()
+        .map(|p| match p.id == phase.id {
+            true => (
+                new.starts_at.map_or(p.starts_at, |at| at.0),
+                new.ends_at.map_or(p.ends_at, |at| at.map(|at| at.0)),
+            ),
+            false => (p.starts_at, p.ends_at),
+        })
+        .collect();
+    desk::set_dates(&app.house, &here.competition, by, &dates).await?;
+    let moved = here.phase(&app, phase.position).await?;
+    Ok(Json(phase_view(&app, &mut *app.db.read().await?, moved, None).await?))
 }
 
 /// What was published.

@@ -1,10 +1,10 @@
 //! The leaderboard, made of what was told to everybody.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use axum::Json;
+use axum::{Extension, Json};
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -18,14 +18,13 @@ use super::ask::{Answer, Asked, InPhase, Refusal};
 use super::competitions::{ColumnView, columns};
 use super::files::attachment;
 use super::submissions::TeamName;
-use crate::airlock::db::{board_changes, board_version};
 use crate::airlock::{Cleared, Organizer, Public};
-use crate::contest::entry::db as entry_db;
-use crate::ids::{SubmissionId, TeamId};
-use crate::scoring::leaderboard::{Entry, Scores, sort};
+use crate::scoring::board::{Board as BoardInMemory, Teams};
+use crate::scoring::leaderboard::Scores;
 use crate::submission::board_topic;
 use crate::web::App;
 use crate::web::error::Problem;
+use crate::web::visit::Visit;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(leaderboard)).routes(routes!(events))
@@ -77,6 +76,8 @@ pub(super) struct BoardRow {
     pub rank: usize,
     /// Its team.
     pub team: TeamName,
+    /// The names of its present members, in the order in which they joined.
+    pub members: Vec<String>,
     /// The submission that stands here.
     pub submission: Uuid,
     /// Scores by column, with six decimals. Hidden columns are never here.
@@ -93,39 +94,36 @@ pub(super) struct BoardRow {
     pub last_improved: Time,
 }
 
-/// Every row of the phase's board, in order.
-async fn rows(app: &App, asked: &InPhase) -> Answer<(i64, Vec<BoardRow>)> {
+/// The phase's board, for whoever may read it.
+async fn board(app: &App, asked: &InPhase) -> Answer<(Arc<BoardInMemory>, Arc<Teams>)> {
     let InPhase { here, phase } = asked;
-    let organizer = here.is_organizer();
-    let board = &here.competition.definition.leaderboard;
-    if board.hidden && !organizer {
-        return Err(Refusal::Problem(Problem::plain(axum::http::StatusCode::FORBIDDEN, "board-hidden")));
+    let definition = &here.competition.definition.leaderboard;
+    if definition.hidden && !here.is_organizer() {
+        return Err(hidden());
     }
     let mut conn = app.db.read().await?;
-    let version = board_version(&mut conn, phase.id).await?;
-    let changes = board_changes(&mut conn, phase.id, 0).await?;
-    let teams = entry_db::teams(&mut conn, here.competition.id).await?;
-    drop(conn);
-    let names: HashMap<TeamId, String> = teams.into_iter().map(|team| (team.id, team.name)).collect();
-    let mut hidden: HashMap<SubmissionId, Cleared<Scores, Organizer>> = HashMap::new();
-    let mut entries: Vec<Entry<Public>> = Vec::with_capacity(changes.len());
-    for change in changes.into_iter().filter(|change| !change.removed) {
-        if organizer {
-            hidden.insert(change.entry.submission, change.organizer);
-        }
-        entries.push(change.entry);
-    }
-    sort(board, &mut entries);
-    let rows = (1..).zip(entries).map(|(rank, entry)| BoardRow {
-        rank,
-        team: TeamName { id: entry.team.0, name: names.get(&entry.team).cloned().unwrap_or_default() },
+    let board = app.boards.board(&mut conn, phase, definition).await?;
+    let teams = app.boards.teams_on(&mut conn, here.competition.id, &board).await?;
+    Ok((board, teams))
+}
+
+fn hidden() -> Refusal {
+    Refusal::Problem(Problem::plain(StatusCode::FORBIDDEN, "board-hidden"))
+}
+
+fn row(board: &BoardInMemory, teams: &Teams, place: usize, organizer: bool) -> Option<BoardRow> {
+    let entry = board.rows.get(place)?;
+    let label = teams.get(&entry.team);
+    Some(BoardRow {
+        rank: place + 1,
+        team: TeamName { id: entry.team.0, name: label.map(|label| label.name.clone()).unwrap_or_default() },
+        members: label.map(|label| label.members.clone()).unwrap_or_default(),
         submission: entry.submission.0,
-        hidden_scores: hidden.remove(&entry.submission),
-        scores: entry.scores,
+        scores: entry.scores.clone(),
+        hidden_scores: board.hidden(entry.submission).filter(|_| organizer).cloned(),
         entries: entry.entries,
         last_improved: Time(entry.submitted_at),
-    });
-    Ok((version, rows.collect()))
+    })
 }
 
 /// The leaderboard of a phase.
@@ -147,10 +145,12 @@ async fn leaderboard(
     Asked(part): Asked<BoardPart>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let (version, rows) = rows(&app, &asked).await?;
+    let (board, teams) = board(&app, &asked).await?;
     let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let InPhase { here, phase } = &asked;
-    let columns = columns(&here.competition, here.is_organizer());
+    let organizer = here.is_organizer();
+    let columns = columns(&here.competition, organizer);
+    let row = |place: usize| row(&board, &teams, place, organizer);
     let as_csv = match part.format.as_deref() {
         Some(format) => format.eq_ignore_ascii_case("csv"),
         None => accepted.trim_start().starts_with("text/csv"),
@@ -158,22 +158,22 @@ async fn leaderboard(
     if as_csv {
         let name = format!("{}-{}-leaderboard.csv", here.competition.slug, phase.position);
         let headers = [(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), attachment(&name)];
+        let rows: Vec<BoardRow> = (0..board.rows.len()).filter_map(row).collect();
         return Ok((headers, csv(&columns, &rows)).into_response());
     }
     let team = here.team(&app).await?;
-    let mine = rows.iter().find(|row| team.is_some_and(|team| team.0 == row.team.id)).cloned();
-    let total = rows.len();
+    let mine = team.and_then(|team| row(board.best_rank(team)?.checked_sub(1)?));
+    let first = part.offset.unwrap_or(0);
     let limit = part.limit.unwrap_or(50).clamp(1, 500);
-    let entries = rows.into_iter().skip(part.offset.unwrap_or(0)).take(limit).collect();
     let board = Board {
         competition: here.competition.slug.clone(),
         phase: phase.position,
         title: here.competition.definition.leaderboard.title.clone(),
         columns,
-        entries,
+        entries: (first..board.rows.len()).take(limit).filter_map(row).collect(),
         mine,
-        total,
-        version,
+        total: board.rows.len(),
+        version: board.version,
     };
     Ok(Json(board).into_response())
 }
@@ -223,12 +223,12 @@ fn cell(name: &str) -> String {
 async fn events(
     State(app): State<App>,
     asked: InPhase,
-    visit: axum::Extension<std::sync::Arc<crate::web::visit::Visit>>,
+    visit: Extension<Arc<Visit>>,
     headers: HeaderMap,
 ) -> Answer<impl IntoResponse> {
     let InPhase { here, phase } = &asked;
     if here.competition.definition.leaderboard.hidden && !here.is_organizer() {
-        return Err(Refusal::Problem(Problem::plain(axum::http::StatusCode::FORBIDDEN, "board-hidden")));
+        return Err(hidden());
     }
     let who = here.actor.as_ref().map_or_else(|| visit.address.clone(), |actor| actor.user.to_string());
     Ok(app.live.stream(&who, vec![board_topic(phase.id)], &headers)?)

@@ -224,7 +224,11 @@ async fn view(
 ) -> Answer<SubmissionView> {
     let finished = s.disclosed_state == Stage::Finished;
     let board = &competition.definition.leaderboard;
-    let row = if finished { Some(lane1::row_for_team(conn, board, s.id).await?) } else { None };
+    let row = match (finished, s.trial) {
+        (false, _) => None,
+        (true, true) => Some(lane1::twin_for_team(conn, board, s.id).await?),
+        (true, false) => Some(lane1::row_for_team(conn, board, s.id).await?),
+    };
     let tasks = contest_db::tasks_of_phase(conn, phase.id).await?;
     let runs = queue::db::of_submission(conn, s.id).await?;
     let place = match s.disclosed_state {
