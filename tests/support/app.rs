@@ -151,6 +151,11 @@ impl Browser {
         }
     }
 
+    /// A program's token.
+    pub fn bearer(&self) -> &str {
+        self.bearer.as_deref().unwrap()
+    }
+
     /// A copy with the same cookies.
     pub fn copy(&self) -> Self {
         let jar = Mutex::new(self.jar.lock().unwrap().clone());

@@ -1,44 +1,10 @@
-//! REST over HTTP against the real router, with a worker in the process and real runs.
+//! From upload to leaderboard, and what each may see of it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it could not do by failing")]
-
-mod support;
-
-use std::collections::BTreeSet;
-
-use reqwest::Method;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use support::arena::{
-    Arena, BundleFiles, SLUG, finished, leaderboard, off_by, put_bundle, register, send_json, submissions,
-};
-use support::{Answer, Browser, PASSWORD, TestApp};
 
-/// An error in the one form that all have: problem+json with a title, a reason and a mend in words.
-#[track_caller]
-fn problem(answer: &Answer, status: u16, code: &str) -> Value {
-    assert_eq!(answer.status.as_u16(), status, "{answer:#?}");
-    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:#?}");
-    let document = answer.json();
-    assert_eq!(document["code"], code, "{document:#}");
-    assert_eq!(document["status"], status);
-    assert_eq!(document["type"], format!("urn:shuyu:problem:{code}"));
-    for key in ["title", "detail", "mend"] {
-        let text = document[key].as_str().unwrap();
-        assert!(!text.is_empty() && !text.starts_with("error-"), "{key} is {text:?}");
-    }
-    for fault in document["errors"].as_array().into_iter().flatten() {
-        assert!(!fault["text"].as_str().unwrap().starts_with("fault-"), "{fault:#}");
-    }
-    document
-}
-
-async fn submit(program: &Browser, file: Vec<u8>, fields: &[(&str, &str)]) -> Answer {
-    program.upload(&submissions(), ("predictions.csv", file), fields).await
-}
-
-async fn bare(program: &Browser, method: Method, path: &str) -> Answer {
-    program.send(method, path, &[], |request| request).await
-}
+use super::submit;
+use super::support::arena::{Arena, BundleFiles, SLUG, finished, leaderboard, off_by, submissions};
 
 #[tokio::test]
 async fn a_submission_is_scored_and_stands_on_the_leaderboard() {
@@ -148,4 +114,56 @@ async fn what_is_wrong_with_a_result_is_said_with_its_line() {
     assert!(over["reason"]["faults"].to_string().contains('8'), "the line is named: {over:#}");
     assert_eq!(over["counts"], false, "a rejected one costs no quota");
     arena.close().await;
+}
+
+#[tokio::test]
+async fn events_tell_when_it_is_finished() {
+    let mut arena = Arena::waiting(&BundleFiles::new(), |_| {}).await;
+    let alice = arena.participant("alice", "submit").await;
+    let made = submit(&alice, off_by(1.0), &[]).await.is(201);
+    let location = made.header("location").to_owned();
+    assert_eq!(made.json()["status"], "queued");
+    assert_eq!(made.json()["queue"]["ahead"], 0);
+    let stream = |path: String| {
+        let token = alice.bearer().to_owned();
+        let url = format!("http://{}{path}", arena.app.address);
+        async move {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let response = client.get(url).bearer_auth(token).send().await.unwrap();
+            assert_eq!(response.headers()["content-type"], "text/event-stream");
+            response.bytes_stream()
+        }
+    };
+    let mut of_submission = stream(format!("{location}/events")).await;
+    let mut of_board = stream(format!("{}/events", leaderboard())).await;
+    arena.work().await;
+    let mut heard = String::new();
+    while !heard.contains("finished") {
+        heard.push_str(std::str::from_utf8(&of_submission.next().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(heard.contains("event: status"), "{heard}");
+    let mut heard = String::new();
+    while !heard.contains("\"version\"") {
+        heard.push_str(std::str::from_utf8(&of_board.next().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(heard.contains("event: board"), "{heard}");
+    assert_eq!(finished(&alice, &location).await["status"], "finished");
+    arena.close().await;
+}
+
+#[tokio::test]
+async fn a_file_may_come_before_the_texts_and_nothing_of_it_is_left_behind() {
+    let arena = Arena::waiting(&BundleFiles::new(), |_| {}).await;
+    let alice = arena.participant("alice", "submit").await;
+    let part = reqwest::multipart::Part::bytes(off_by(1.0)).file_name("a.csv");
+    let form = reqwest::multipart::Form::new()
+        .part("file", part)
+        .text("message", "after the file")
+        .text("later", "a field that nobody knows");
+    let sent = alice.send(reqwest::Method::POST, &submissions(), &[], |request| request.multipart(form)).await;
+    assert_eq!(sent.is(201).json()["message"], "after the file");
+    let spool = arena.app.app.settings.work_dir.join("spool");
+    assert_eq!(std::fs::read_dir(spool).unwrap().count(), 0);
+    let listed = alice.get(&format!("/api/v1/competitions/{SLUG}/submissions?phase=0")).await.ok().json();
+    assert_eq!(listed["total"], 1);
 }
