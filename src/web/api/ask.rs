@@ -1,6 +1,7 @@
 //! What requests to the API carry, taken apart: the place a path names, JSON bodies, queries; and
 //! [`Refusal`], what every handler fails with.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use axum::Json;
@@ -132,30 +133,28 @@ impl Explain for Misread {
     }
 }
 
-/// A JSON body.
-pub(super) struct Body<T>(pub T);
+/// A JSON body, read, but not asked for before the handler knows who asks: somebody without a token
+/// is told that, whatever they sent.
+pub(super) struct Body<T>(pub Answer<T>);
 
 impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
-    type Rejection = Refusal;
+    type Rejection = Infallible;
 
-    async fn from_request(request: Request, app: &App) -> Answer<Self> {
-        let rejection = match Json::<T>::from_request(request, app).await {
-            Ok(Json(value)) => return Ok(Self(value)),
-            Err(rejection) => rejection,
-        };
-        Err(match rejection {
-            JsonRejection::JsonDataError(error) => {
-                Misread::field_with("body", "form", error.body_text()).into()
-            }
-            JsonRejection::JsonSyntaxError(error) => Misread::broken(error.body_text()).into(),
-            JsonRejection::MissingJsonContentType(_) => Misread::media_type("application/json").into(),
-            other => match other.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => {
-                    Refusal::Problem(Problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "too-large"))
-                }
-                _ => Misread::broken(other.body_text()).into(),
-            },
-        })
+    async fn from_request(request: Request, app: &App) -> Result<Self, Infallible> {
+        let read = Json::<T>::from_request(request, app).await;
+        Ok(Self(read.map(|Json(value)| value).map_err(unread)))
+    }
+}
+
+fn unread(rejection: JsonRejection) -> Refusal {
+    match rejection {
+        JsonRejection::JsonDataError(error) => Misread::field_with("body", "form", error.body_text()).into(),
+        JsonRejection::JsonSyntaxError(error) => Misread::broken(error.body_text()).into(),
+        JsonRejection::MissingJsonContentType(_) => Misread::media_type("application/json").into(),
+        other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Refusal::Problem(Problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "too-large"))
+        }
+        other => Misread::broken(other.body_text()).into(),
     }
 }
 

@@ -139,7 +139,7 @@ async fn decide(
     Body(decision): Body<Decision>,
 ) -> Answer<Json<ParticipantList>> {
     let by = here.organizer()?.user;
-    let Decision { state, reason } = decision;
+    let Decision { state, reason } = decision?;
     let mut tx = app.db.begin().await?;
     entry::decide(&mut tx, &app.clock, &here.competition, by, user, state, reason.trim()).await?;
     tx.commit().await?;
@@ -335,7 +335,8 @@ async fn disqualify(
     theirs: Theirs,
     Body(why): Body<Why>,
 ) -> Answer<Json<SubmissionView>> {
-    disqualified(&app, theirs, Some(&why.reason)).await
+    theirs.here.organizer()?;
+    disqualified(&app, theirs, Some(&why?.reason)).await
 }
 
 /// Put a submission back that was taken off the leaderboard.
@@ -390,6 +391,7 @@ async fn rescore(
     Body(wanted): Body<RescoreRequest>,
 ) -> Answer<Json<RescoreAnswer>> {
     let by = here.organizer()?.user;
+    let wanted = wanted?;
     let phase = match wanted.phase {
         Some(position) => Some(here.phase(&app, position).await?),
         None => None,
@@ -438,6 +440,7 @@ async fn reschedule(
     Body(new): Body<NewDates>,
 ) -> Answer<Json<PhaseView>> {
     let by = here.organizer()?.user;
+    let new = new?;
     let phases = contest_db::phases(&mut *app.db.read().await?, here.competition.id).await?;
     let dates: Vec<desk::Dates> = phases
         .iter()

@@ -98,6 +98,7 @@ async fn register(
     Body(new): Body<NewRegistration>,
 ) -> Answer<Json<RegistrationView>> {
     let actor = here.participant()?;
+    let new = new?;
     let c = &here.competition;
     let mut tx = app.db.begin().await?;
     let terms = terms_digest(&mut tx, c).await?;
@@ -185,6 +186,7 @@ async fn create(
     Body(new): Body<NewTeamName>,
 ) -> Answer<(StatusCode, Json<TeamView>)> {
     let user = here.participant()?.user;
+    let new = new?;
     let c = &here.competition;
     let mut tx = app.db.begin().await?;
     let terms = terms_digest(&mut tx, c).await?;
@@ -207,6 +209,7 @@ async fn rename(
     Body(new): Body<NewTeamName>,
 ) -> Answer<Json<TeamView>> {
     let user = here.participant()?.user;
+    let new = new?;
     let mut tx = app.db.begin().await?;
     let team = entry::rename_team(&mut tx, &app.clock, &here.competition, user, &new.name).await?;
     tx.commit().await?;
@@ -254,6 +257,7 @@ async fn join(
     Body(sent): Body<Invitation>,
 ) -> Answer<(StatusCode, Json<TeamView>)> {
     let user = here.participant()?.user;
+    let sent = sent?;
     let c = &here.competition;
     let mut tx = app.db.begin().await?;
     let terms = terms_digest(&mut tx, c).await?;

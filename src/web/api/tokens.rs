@@ -112,6 +112,7 @@ async fn make(
     Body(sent): Body<Credentials>,
 ) -> Answer<(StatusCode, Json<FreshToken>)> {
     app.limits.check(Limited::Login, &visit.address)?;
+    let sent = sent?;
     let visitor = visit.visitor();
     let opened = app.people.login(&sent.login, sent.password, &visitor).await?;
     let signed = app.people.signed_in(&opened.secret, &visitor).await?.ok_or(PeopleError::WrongLogin)?;
