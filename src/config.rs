@@ -323,8 +323,17 @@ impl Settings {
             .merge(Env::raw().only(&["DATABASE_URL"]).map(|_| "database".into()))
             .merge(Env::raw().only(&["DOCKER_HOST"]).map(|_| "docker_host".into()))
             .merge(Env::prefixed("SHUYU_").filter(|key| known(key.as_str())).split("__"));
+        let defaults = serde_json::to_value(Self::default()).unwrap_or_default();
         for (name, value) in flags {
-            figment = figment.merge((*name, value.clone()));
+            // A flag is text: it is read as what the setting is, so a directory named `1` stays text.
+            let default = defaults.pointer(&format!("/{}", name.replace('.', "/")));
+            figment = match default {
+                Some(serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => {
+                    let Ok(read) = value.parse::<figment::value::Value>();
+                    figment.merge((*name, read))
+                }
+                _ => figment.merge((*name, value.clone())),
+            };
         }
         let settings: Self = figment.extract().map_err(|error| ConfigError::Unreadable(Box::new(error)))?;
         settings.checked()
@@ -429,8 +438,14 @@ mod tests {
         let file = directory.path().join("shuyu.toml");
         std::fs::write(&file, "listen = \"0.0.0.0:80\"\n[worker]\nslots = 3\n[objects]\nsecret_key = 123\n")
             .unwrap();
-        let flags = BTreeMap::from([("listen", "127.0.0.1:9".to_owned())]);
+        let flags = BTreeMap::from([
+            ("listen", "127.0.0.1:9".to_owned()),
+            ("data_dir", "1".to_owned()),
+            ("worker.enabled", "false".to_owned()),
+        ]);
         let settings = Settings::load(Some(&file), &flags).unwrap();
+        assert!(!settings.worker.enabled);
+        assert_eq!(settings.data_dir, Path::new("1"));
         assert_eq!(settings.listen.to_string(), "127.0.0.1:9");
         assert_eq!(settings.slots(), 3);
         assert_eq!(settings.objects.secret_key, Secret("123".into()));

@@ -500,3 +500,249 @@ async fn static_files_change_their_address_with_their_content() {
     app.visitor().get("/static/000000000000/../../Cargo.toml").await.is(404);
     app.visitor().get("/static/000000000000/%2e%2e%2fCargo.toml").await.is(404);
 }
+
+#[tokio::test]
+async fn every_decision_about_people_is_in_the_audit_log_without_secrets() {
+    let app = TestApp::start().await;
+    let (root, alice) = (app.admin("root").await, app.user("alice").await);
+    let token = alice.token("read").await;
+    alice.post("/account/security/sessions/end", &[]).await.is(303);
+    root.post("/admin/users/alice/roles", &[("judge", "yes")]).await.is(303);
+    root.post("/admin/users/alice/roles", &[]).await.is(303);
+    let link = root.post("/admin/users/alice/reset-link", &[]).await.ok();
+    let at = link.body.find("/reset/").unwrap();
+    let path = link.body[at..at + "/reset/".len() + 64].to_owned();
+    app.visitor().post(&path, &[("password", "entirely different words")]).await.is(303);
+    root.post("/admin/users/alice/disable", &[]).await.is(303);
+    root.post("/admin/users/alice/enable", &[]).await.is(303);
+    for _ in 0..5 {
+        app.visitor().log_in("alice", "wrong password").await.is(401);
+    }
+    let page = root.get("/admin/audit").await.ok();
+    for action in [
+        "user.added",
+        "session.opened",
+        "token.made",
+        "session.revoked",
+        "role.granted",
+        "role.revoked",
+        "reset_link.made",
+        "user.password.reset",
+        "user.disabled",
+        "user.enabled",
+        "user.locked",
+    ] {
+        assert!(page.body.contains(&format!("<code>{action}</code>")), "{action} is missing");
+    }
+    assert!(!page.body.contains(&token) && !page.body.contains(&path));
+    root.get("/admin/audit?action=role.").await.ok().has("<code>role.granted").lacks("<code>token.made");
+    root.get("/admin/audit?user=alice").await.ok().has("<code>token.made").lacks("<code>role.granted");
+    root.get("/admin/audit?user=nobody").await.ok().has("没有符合条件的记录");
+    app.user("bob").await.get("/admin/audit").await.is(403);
+}
+
+#[tokio::test]
+async fn what_was_refused_leaves_no_trace_in_the_audit_log() {
+    let app = TestApp::start().await;
+    let root = app.admin("root").await;
+    let before = root.get("/admin/audit").await.ok();
+    root.post("/admin/users/root/disable", &[]).await.is(409);
+    let after = root.get("/admin/audit").await.ok();
+    let rows = |page: &support::Answer| page.body.matches("<code>").count();
+    assert_eq!(rows(&before), rows(&after));
+    root.get("/account").await.ok();
+}
+
+mod live {
+    use axum::extract::{Path, State};
+    use axum::response::{IntoResponse as _, Response};
+    use axum::routing::get;
+    use futures_util::StreamExt as _;
+    use shuyu::store::events;
+    use shuyu::web::App;
+    use shuyu::web::error::PageError;
+
+    use super::TestApp;
+
+    async fn stream(
+        State(app): State<App>,
+        Path(topic): Path<String>,
+        headers: axum::http::HeaderMap,
+    ) -> Result<Response, PageError> {
+        Ok(app.live.stream("alice", vec![topic], &headers)?.into_response())
+    }
+
+    /// The real hub behind a route of our own, as a page's route uses it.
+    async fn serve(app: &TestApp) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().route("/{topic}", get(stream)).with_state(app.app.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        address
+    }
+
+    async fn publish(app: &TestApp, topic: &str, n: i64) {
+        let mut tx = app.app.db.begin().await.unwrap();
+        let now = app.app.clock.now();
+        events::publish(&mut tx, now, (topic, "score"), &serde_json::json!({ "n": n })).await.unwrap();
+        tx.commit().await.unwrap();
+        app.app.live.wake();
+    }
+
+    async fn read(response: &mut reqwest::Response, until: &str) -> String {
+        let mut text = String::new();
+        while !text.contains(until) {
+            let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), response.chunk()).await;
+            text.push_str(&String::from_utf8_lossy(&chunk.expect("an event comes").unwrap().unwrap()));
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn listeners_get_their_topic_and_what_they_missed() {
+        let app = TestApp::start().await;
+        let address = serve(&app).await;
+        // The hub reads from where the table ends when it starts: the first event shows that it has.
+        let mut first = reqwest::get(format!("{address}/t1")).await.unwrap();
+        assert_eq!(first.headers()["content-type"], "text/event-stream");
+        publish(&app, "t0", 0).await;
+        publish(&app, "t1", 1).await;
+        let text = read(&mut first, "\n\n").await;
+        assert!(text.contains("event: score\n") && text.contains("data: {\"n\":1}"), "{text}");
+        assert!(!text.contains("\"n\":0"), "{text}");
+        let id = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+
+        drop(first);
+        publish(&app, "t1", 2).await;
+        let client = reqwest::Client::new();
+        let request = client.get(format!("{address}/t1")).header("last-event-id", id);
+        let mut again = request.send().await.unwrap();
+        publish(&app, "t1", 3).await;
+        let text = read(&mut again, "\"n\":3").await;
+        let found: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        assert_eq!(found, ["{\"n\":2}", "{\"n\":3}"], "{text}");
+    }
+
+    #[tokio::test]
+    async fn one_person_has_only_so_many_streams_and_closed_ones_do_not_count() {
+        let app = TestApp::start_with(|settings| settings.limits.live_connections = 2).await;
+        let headers = axum::http::HeaderMap::new();
+        let open = |who: &str| {
+            app.app
+                .live
+                .stream(who, vec!["t".into()], &headers)
+                .map(axum::response::IntoResponse::into_response)
+        };
+        let (first, _second) = (open("alice").unwrap(), open("alice").unwrap());
+        assert!(open("alice").is_err());
+        assert!(open("bob").is_ok());
+        drop(first);
+        assert!(open("alice").is_ok());
+    }
+
+    #[tokio::test]
+    async fn streams_end_when_the_service_stops() {
+        let app = TestApp::start().await;
+        let headers = axum::http::HeaderMap::new();
+        let response = app.app.live.stream("alice", vec!["t".into()], &headers).unwrap().into_response();
+        app.app.live.close();
+        let mut body = response.into_body().into_data_stream();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), body.next()).await;
+        assert!(ended.expect("the stream ends").is_none());
+    }
+}
+
+/// The calls `t(key="…")` of a template; `"prefix-" ~ value` counts as the prefix.
+fn keys_used(template: &str) -> Vec<(String, bool)> {
+    template
+        .split("t(key=\"")
+        .skip(1)
+        .map(|rest| {
+            let (key, after) = rest.split_once('"').unwrap();
+            (key.to_owned(), after.trim_start().starts_with('~'))
+        })
+        .collect()
+}
+
+fn files(directory: &str, suffix: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(directory)];
+    while let Some(path) = waiting.pop() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.to_str().unwrap().ends_with(suffix) {
+                found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_text_a_template_or_handler_names_exists() {
+    let words = shuyu::web::words::Words::load().unwrap();
+    let keys: Vec<String> = files("locales/en", ".ftl")
+        .iter()
+        .flat_map(|(_, text)| {
+            text.lines().filter_map(|l| l.split_once(" =").map(|(key, _)| key.to_owned())).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut count = 0;
+    for (file, template) in files("templates", ".html") {
+        for (key, is_prefix) in keys_used(&template) {
+            count += 1;
+            let exists = match is_prefix {
+                true => keys.iter().any(|known| known.starts_with(&key)),
+                false => words.has(shuyu::web::lang::Lang::En, &key),
+            };
+            assert!(exists, "{file}: no text {key:?}");
+        }
+    }
+    assert!(count > 150, "{count}");
+    for (file, code) in files("src", ".rs") {
+        for part in code.split("\"flash-").skip(1) {
+            let key = format!("flash-{}", part.split('"').next().unwrap());
+            assert!(words.has(shuyu::web::lang::Lang::En, &key), "{file}: no text {key:?}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_error_and_fault_has_its_words() {
+    let words = shuyu::web::words::Words::load().unwrap();
+    let has = |key: &str| words.has(shuyu::web::lang::Lang::En, key);
+    let mut count = 0;
+    for (file, code) in files("src/people", ".rs") {
+        for part in code.split("Fault::new(").skip(1) {
+            let Some(key) = part.split(')').next().unwrap().split('"').nth(3) else { continue };
+            count += 1;
+            assert!(has(&format!("fault-{key}")), "{file}: no words for the fault {key:?}");
+        }
+    }
+    assert!(count >= 6, "{count}");
+    for error in [
+        "internal",
+        "busy",
+        "timeout",
+        "not-found",
+        "method-not-allowed",
+        "bad-request",
+        "invalid",
+        "too-large",
+        "too-many-requests",
+        "wrong-login",
+        "locked",
+        "login-needed",
+        "token-needed",
+        "forbidden",
+        "cross-site",
+        "stale-link",
+        "last-administrator",
+    ] {
+        for key in [format!("error-{error}"), format!("error-{error}.why"), format!("error-{error}.mend")] {
+            assert!(has(&key), "no text {key:?}");
+        }
+    }
+}

@@ -135,3 +135,24 @@ fault-password-one-letter = The password must not be one character repeated.
 fault-password-wrong = This is not your present password.
 fault-token-days = Between 1 and 365 days.
 fault-token-scope = Choose a scope.
+
+audit-lead = Every decision and every use is recorded here. Entries are only ever added; the service numbers them without gaps, and a change would show.
+audit-number = Number
+audit-at = Time
+audit-actor = Who
+audit-action = What
+audit-object = About
+audit-detail = Detail
+audit-waiting = not numbered yet
+audit-actor-operator = command line
+audit-actor-system = the service
+audit-actor-worker = worker
+audit-by-token = by token
+audit-action-hint = An action or its beginning, such as user. or role.granted
+audit-user-hint = A login
+audit-count = { $count ->
+    [one] One entry
+   *[other] { $count } entries
+}
+audit-none = No entry fits
+audit-none-text = Widen the filter.

@@ -11,6 +11,7 @@ nav-tokens = 令牌
 nav-admin = 管理
 nav-users = 用户
 nav-organisations = 单位
+nav-audit = 审计日志
 nav-status = 运行状态
 nav-styleguide = 样式
 log-in = 登录

@@ -1,12 +1,15 @@
 //! Accounts: making, changing, disabling, listing them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::password::{self, Fault};
 use super::record::{By, Deed};
-use super::{Actor, Grant, People, PeopleError, Role, db};
+use super::{Actor, Grant, People, PeopleError, Role, db, keys};
+use crate::audit;
 use crate::ids::{OrganisationId, SessionId, UserId};
 use crate::store::{Connection, Tx};
 
@@ -186,7 +189,8 @@ impl People {
         if db::user_by_login(&mut tx, &login).await?.is_some() {
             return Err(PeopleError::Faults(vec![Fault::new("login", "login-taken")]));
         }
-        let organisation = self.named_organisation(&mut tx, organisation, id).await?;
+        let actor = by.map_or(audit::Actor::User(id), Into::into);
+        let organisation = self.named_organisation(&mut tx, organisation, actor).await?;
         let (password, locale) = (&hash, known_locale(&new.locale));
         let user = db::FreshUser { id, login: &login, name, email, password, organisation, locale, at: now };
         db::insert_user(&mut tx, user).await?;
@@ -234,7 +238,7 @@ impl People {
             return Err(PeopleError::Faults(faults));
         }
         let mut tx = self.db.begin().await?;
-        let organisation = self.named_organisation(&mut tx, organisation, actor.user).await?;
+        let organisation = self.named_organisation(&mut tx, organisation, actor.into()).await?;
         let locale = known_locale(&profile.locale);
         db::update_profile(&mut tx, actor.user, (name, email, locale), organisation).await?;
         let detail = json!({ "organisation": organisation });
@@ -248,7 +252,7 @@ impl People {
         &self,
         tx: &mut Tx,
         name: &str,
-        by: UserId,
+        by: audit::Actor,
     ) -> Result<Option<OrganisationId>, PeopleError> {
         if name.is_empty() {
             return Ok(None);
@@ -258,7 +262,7 @@ impl People {
         }
         let id: OrganisationId = self.entropy.id(&self.clock);
         db::insert_organisation(tx, id, name, self.clock.now()).await?;
-        let deed = Deed::own(by, "organisation.added").detail(json!({ "organisation": id, "name": name }));
+        let deed = Deed::by(by, "organisation.added", "organisation", id).detail(json!({ "name": name }));
         self.audited(tx, deed).await?;
         Ok(Some(id))
     }
@@ -288,7 +292,7 @@ impl People {
         let hash = self.gate.hash(new).await?;
         let mut tx = self.db.begin().await?;
         db::set_password(&mut tx, actor.user, &hash).await?;
-        db::revoke_sessions(&mut tx, actor.user, (None, keep), self.clock.now()).await?;
+        keys::end_sessions(&mut tx, actor.user, keep, self.clock.now()).await?;
         self.audited(&mut tx, Deed::by(actor, "user.password.changed", "user", actor.user)).await?;
         Ok(tx.commit().await?)
     }
@@ -305,8 +309,8 @@ impl People {
         db::user(&mut tx, user).await?.ok_or(PeopleError::Unknown("user"))?;
         db::set_disabled(&mut tx, user, disabled.then_some(now)).await?;
         if disabled {
-            db::revoke_sessions(&mut tx, user, (None, None), now).await?;
-            db::revoke_tokens(&mut tx, user, None, now).await?;
+            keys::end_sessions(&mut tx, user, None, now).await?;
+            keys::end_tokens(&mut tx, user, None, now).await?;
             self.refuse_without_administrator(&mut tx, user).await?;
         } else {
             db::clear_failures(&mut tx, user).await?;
@@ -352,15 +356,34 @@ impl People {
         Ok(AccountPage { users, total })
     }
 
+    /// The logins of some users; those who are gone are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn logins(&self, users: &[UserId]) -> Result<BTreeMap<UserId, String>, PeopleError> {
+        let mut logins = BTreeMap::new();
+        let mut connection = self.db.read().await?;
+        for id in users {
+            if !logins.contains_key(id)
+                && let Some(user) = db::user(&mut connection, *id).await?
+            {
+                logins.insert(*id, user.login);
+            }
+        }
+        Ok(logins)
+    }
+
     /// One user, as an administrator sees them.
     ///
     /// # Errors
     /// [`PeopleError::Forbidden`] for others, [`PeopleError::Unknown`] when there is none.
     pub async fn user_named(&self, by: By<'_>, login: &str) -> Result<UserRow, PeopleError> {
-        let login = login.trim().to_lowercase();
-        let filter = UserFilter { search: login.clone(), ..UserFilter::default() };
-        let page = self.users(by, &filter, (0, 1000)).await?;
-        page.users.into_iter().find(|user| user.login == login).ok_or(PeopleError::Unknown("user"))
+        by.administering("see all users")?;
+        let mut connection = self.db.read().await?;
+        let user = db::user_row(&mut connection, &login.trim().to_lowercase()).await?;
+        let mut user = user.ok_or(PeopleError::Unknown("user"))?;
+        user.roles = db::grants(&mut connection, user.id).await?;
+        Ok(user)
     }
 }
 

@@ -6,8 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::json;
 
 use super::record::Deed;
-use super::session::Opened;
-use super::{People, PeopleError, db};
+use super::{Opened, People, PeopleError, db};
 use crate::ids::UserId;
 
 /// Failures in a row that cost nothing.

@@ -9,26 +9,23 @@
 mod account;
 mod db;
 mod grant;
+mod keys;
 mod login;
 mod organisation;
 mod password;
 mod record;
-mod reset;
 mod role;
-mod session;
-mod token;
 
 use std::sync::Arc;
 
 pub use account::{AccountPage, NewUser, Profile, UserFilter, UserRow};
 pub use grant::Holder;
+pub use keys::{NewToken, Opened, SessionRow, SessionTerms, Signed, TokenRow};
 pub use login::Visitor;
 pub use organisation::Organisation;
 pub use password::Fault;
 pub use record::By;
 pub use role::{Actor, Grant, Role, Scope};
-pub use session::{Opened, SessionRow, SessionTerms, Signed};
-pub use token::{NewToken, TokenRow};
 
 use crate::clock::{Clock, Entropy};
 use crate::store::{Db, StoreError};

@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod audit_log;
 mod landing;
 mod register;
 mod sign_in;
@@ -19,6 +20,7 @@ pub(super) fn router() -> Router<App> {
         .merge(register::router())
         .merge(account::router())
         .merge(admin::router())
+        .merge(audit_log::router())
         .merge(styleguide::router())
 }
 

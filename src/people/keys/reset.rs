@@ -3,9 +3,11 @@
 
 use jiff::SignedDuration;
 
-use super::record::{By, Deed};
-use super::{People, PeopleError, db, digest, password};
+use super::db;
 use crate::ids::UserId;
+use crate::people::db as people_db;
+use crate::people::record::{By, Deed};
+use crate::people::{People, PeopleError, digest, password};
 
 /// How long a link can be used.
 const LIFE: SignedDuration = SignedDuration::from_hours(24);
@@ -21,7 +23,7 @@ impl People {
         let now = self.clock.now();
         let until = now.checked_add(LIFE).unwrap_or(now);
         let mut tx = self.db.begin().await?;
-        db::user(&mut tx, user).await?.ok_or(PeopleError::Unknown("user"))?;
+        people_db::user(&mut tx, user).await?.ok_or(PeopleError::Unknown("user"))?;
         db::insert_reset(&mut tx, &digest(&secret), user, &by.name(), (now, until)).await?;
         self.audited(&mut tx, Deed::by(by, "reset_link.made", "user", user)).await?;
         tx.commit().await?;
@@ -36,7 +38,7 @@ impl People {
         let mut connection = self.db.read().await?;
         let owner = db::reset_owner(&mut connection, &digest(secret), self.clock.now()).await?;
         let owner = owner.ok_or(PeopleError::StaleLink)?;
-        Ok(db::user(&mut connection, owner).await?.ok_or(PeopleError::StaleLink)?.login)
+        Ok(people_db::user(&mut connection, owner).await?.ok_or(PeopleError::StaleLink)?.login)
     }
 
     /// Sets a new password with a link, ends all sessions and lifts a lock-out.
@@ -49,7 +51,7 @@ impl People {
             let mut connection = self.db.read().await?;
             let owner = db::reset_owner(&mut connection, &digest(secret), self.clock.now()).await?;
             let owner = owner.ok_or(PeopleError::StaleLink)?;
-            db::user(&mut connection, owner).await?.ok_or(PeopleError::StaleLink)?
+            people_db::user(&mut connection, owner).await?.ok_or(PeopleError::StaleLink)?
         };
         if let Some(fault) = password::fault(&new, &stored.login, &stored.email) {
             return Err(PeopleError::Faults(vec![fault]));
@@ -58,7 +60,7 @@ impl People {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let user = db::use_reset(&mut tx, &digest(secret), now).await?.ok_or(PeopleError::StaleLink)?;
-        db::set_password(&mut tx, user, &hash).await?;
+        people_db::set_password(&mut tx, user, &hash).await?;
         db::revoke_sessions(&mut tx, user, (None, None), now).await?;
         self.audited(&mut tx, Deed::own(user, "user.password.reset")).await?;
         Ok(tx.commit().await?)

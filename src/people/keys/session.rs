@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::record::Deed;
-use super::{Actor, People, PeopleError, Scope, Visitor, db, digest};
+use super::db;
 use crate::ids::{SessionId, UserId};
+use crate::people::record::Deed;
+use crate::people::{Actor, People, PeopleError, Scope, Visitor, digest};
 use crate::store::Tx;
 
 /// How long a secret is used before it changes.
@@ -92,7 +93,7 @@ fn earlier(at: Timestamp, by: SignedDuration) -> Timestamp {
 
 impl People {
     /// Opens a session for a user who has just been recognised.
-    pub(super) async fn open_session(
+    pub(in crate::people) async fn open_session(
         &self,
         tx: &mut Tx,
         user: UserId,

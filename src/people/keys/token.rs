@@ -4,10 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::password::Fault;
-use super::record::Deed;
-use super::{Actor, People, PeopleError, Scope, db, digest};
+use super::db;
 use crate::ids::TokenId;
+use crate::people::password::Fault;
+use crate::people::record::Deed;
+use crate::people::{Actor, People, PeopleError, Scope, digest};
 
 /// What every token begins with, so that one that leaked is found by a search.
 const PREFIX: &str = "shy_";
