@@ -109,7 +109,7 @@ pub async fn import(
         created_by: owner,
         updated_at: now,
     });
-    if competition.digest == bundle.digest && changes.is_empty() && changed.is_empty() {
+    if existing.is_some() && changes.is_empty() && changed.is_empty() && before.len() == files.len() {
         return Ok(Imported { competition, created: false, changes, files: changed });
     }
     competition.definition = bundle.definition.clone();
