@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
+
 mod support;
 
 use support::{PASSWORD, TestApp};
