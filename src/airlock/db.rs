@@ -82,8 +82,26 @@ pub(super) async fn newest_scores(
     .bind(submission.to_string())
     .fetch_all(conn)
     .await?;
+    newest_of(&rows)
+}
+
+/// The newest scores told about each task of a submission on the twin.
+pub(super) async fn newest_twin(
+    conn: &mut Connection,
+    submission: SubmissionId,
+) -> Result<Vec<Payload>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT payload FROM replies WHERE submission_id = $1 AND kind = 'twin' ORDER BY created_at, id",
+    )
+    .bind(submission.to_string())
+    .fetch_all(conn)
+    .await?;
+    newest_of(&rows)
+}
+
+fn newest_of(rows: &[AnyRow]) -> Result<Vec<Payload>, StoreError> {
     let mut newest: Vec<Payload> = Vec::new();
-    for row in &rows {
+    for row in rows {
         let payload: Payload = row.json("payload")?;
         newest.retain(|p| p.task != payload.task);
         newest.push(payload);

@@ -187,6 +187,37 @@ pub async fn row_for_organizer(
     Ok(Row { scores: all(row.team, row.organizer), tasks })
 }
 
+/// What a team was told of a trial run, or of the twin that ran after a failure.
+///
+/// # Errors
+/// When the database fails.
+pub async fn twin_for_team(
+    conn: &mut Connection,
+    board: &Leaderboard,
+    submission: SubmissionId,
+) -> Result<Row<Team>, StoreError> {
+    let payloads = db::newest_twin(conn, submission).await?;
+    let row = for_team(board, &payloads);
+    let tasks = payloads.into_iter().map(|p| (p.task, Cleared::new(p.team))).collect();
+    Ok(Row { scores: Cleared::new(row.team), tasks })
+}
+
+/// The most of a log that is shown, in bytes.
+pub const LOG_SHOWN: u64 = 4 << 20;
+
+/// A sealed log of a run, for the competition's organizers. They may read it because the reference
+/// data came in their own bundle, which is the only place it can come from today.
+///
+/// # Errors
+/// When the object store fails, or the log is larger than [`LOG_SHOWN`].
+pub async fn scoring_log_for_organizer(
+    objects: &Objects,
+    key: &ObjectKey,
+) -> Result<Cleared<String, Organizer>, ObjectError> {
+    let bytes = objects.open_hidden_bytes(key, LOG_SHOWN).await?.into_inner();
+    Ok(Cleared::new(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 /// Whether a score of the submission was ever told.
 ///
 /// # Errors
@@ -208,8 +239,9 @@ fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
     Payload { task: None, team: rounded(team), organizer: rounded(organizer) }
 }
 
-/// The board without its hidden columns and without the computed columns that rest on them.
-fn visible(board: &Leaderboard) -> Leaderboard {
+/// The board without its hidden columns and without the computed columns that rest on them: what
+/// anybody but an organizer may know of it.
+pub fn visible(board: &Leaderboard) -> Leaderboard {
     let mut visible = board.clone();
     loop {
         let before = visible.columns.len();

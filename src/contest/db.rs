@@ -368,3 +368,27 @@ pub async fn competitions_of(conn: &mut Connection, user: UserId) -> Result<Vec<
     .await?;
     rows.iter().map(|row| row.parsed("competition_id")).collect()
 }
+
+/// Sets a phase's dates.
+pub async fn set_dates(
+    conn: &mut Connection,
+    phase: PhaseId,
+    starts_at: Timestamp,
+    ends_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE phases SET starts_at = $2, ends_at = $3 WHERE id = $1")
+        .bind(phase.to_string())
+        .bind(starts_at.as_millisecond())
+        .bind(ends_at.map(Timestamp::as_millisecond))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The phases of all competitions, in their order.
+pub async fn all_phases(conn: &mut Connection) -> Result<Vec<Phase>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM phases WHERE retired_at IS NULL ORDER BY competition_id, position")
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(phase).collect()
+}

@@ -4,9 +4,11 @@
 //! checked folder), [`model::Competition`] (what the installation holds). May call `store`, `audit`,
 //! `people`, and `submission::unpack` for its bounded unpacker; must never touch HTTP or Docker.
 
+pub mod announcements;
 pub mod bundle;
 pub mod db;
 pub mod definition;
+pub mod desk;
 pub mod entry;
 pub mod import;
 pub mod model;

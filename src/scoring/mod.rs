@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 pub mod bench;
+pub mod board;
 pub mod leaderboard;
 pub mod metric;
 pub mod native;

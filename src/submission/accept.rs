@@ -237,13 +237,8 @@ pub async fn accept(
     content: impl AsyncRead + Send + Unpin,
     cap: u64,
 ) -> Result<Submission, AcceptError> {
-    check_request(competition, phase, &request)?;
-    let terms = terms_digest(&mut *house.db.read().await?, competition).await?;
-    // once before the upload, so that nobody uploads for nothing; this may make the team
-    let mut tx = house.db.begin().await?;
-    allowed(&mut tx, house, competition, phase, &request, &terms).await?;
-    tx.commit().await?;
-
+    // once before the upload, so that nobody uploads for nothing
+    let terms = check(house, competition, phase, &request).await?;
     let id: SubmissionId = house.entropy.id(&house.clock);
     let key = ObjectKey::plain(format!("submissions/{id}"))?;
     let stored = house.objects.put_stream(&key, content, cap).await?;
@@ -270,6 +265,25 @@ pub async fn accept(
             Err(error)
         }
     }
+}
+
+/// Whether a submission would be accepted now, as far as can be told without its file; gives the
+/// digest of the terms. This may make the person's team.
+///
+/// # Errors
+/// [`AcceptError`] as of [`accept`].
+pub async fn check(
+    house: &House,
+    competition: &Competition,
+    phase: &Phase,
+    request: &Request,
+) -> Result<String, AcceptError> {
+    check_request(competition, phase, request)?;
+    let terms = terms_digest(&mut *house.db.read().await?, competition).await?;
+    let mut tx = house.db.begin().await?;
+    allowed(&mut tx, house, competition, phase, request, &terms).await?;
+    tx.commit().await?;
+    Ok(terms)
 }
 
 async fn allowed(

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::accept::start;
 use super::db::{self, Change};
-use super::model::{Purpose, Reason, State, Submission};
+use super::model::{Origin, Purpose, Reason, State, Submission};
 use super::queue;
 use crate::airlock::lane1;
 use crate::audit::{self, Actor, Entry};
@@ -37,6 +37,9 @@ pub enum ActionError {
     /// Rule Add: what is on the board stays.
     #[error("in this competition a submission stays on the board once it was added")]
     AddIsFinal,
+    /// The competition does not let teams publish, or the file came from inside a sandbox.
+    #[error("in this competition submissions stay private, and so does what came from a sandbox")]
+    StaysPrivate,
     /// A reason is needed.
     #[error("give a reason; the team will read it")]
     NoReason,
@@ -241,6 +244,34 @@ pub async fn choose(
     audit::record(&mut tx, entry(house, actor, action, &submission)).await?;
     tx.commit().await?;
     house.ring();
+    Ok(())
+}
+
+/// Makes a submission public, or private again. What came from inside a sandbox stays there.
+///
+/// # Errors
+/// When it is not finished, or the competition or its origin keeps it private.
+pub async fn publish(
+    house: &House,
+    competition: &Competition,
+    id: SubmissionId,
+    actor: UserId,
+    wanted: bool,
+) -> Result<(), ActionError> {
+    let mut tx = house.db.begin().await?;
+    let submission = load(&mut tx, id).await?;
+    let allowed = competition.definition.can_participants_make_submissions_public
+        && submission.origin == Origin::Outside;
+    if wanted && !allowed {
+        return Err(ActionError::StaysPrivate);
+    }
+    if wanted && (submission.disclosed_state != State::Finished || submission.trial) {
+        return Err(ActionError::State { state: submission.disclosed_state, action: "made public" });
+    }
+    db::set_public(&mut tx, id, wanted).await?;
+    let action = if wanted { "submission.published" } else { "submission.unpublished" };
+    audit::record(&mut tx, entry(house, actor, action, &submission)).await?;
+    tx.commit().await?;
     Ok(())
 }
 

@@ -398,3 +398,96 @@ pub async fn under_way(conn: &mut Connection, phase: PhaseId) -> Result<i64, Sto
     .await?
     .int("n")
 }
+
+/// Fact-sheet answers of the submissions on a phase's board whose rows changed after `version`.
+pub async fn facts_on_board(
+    conn: &mut Connection,
+    phase: PhaseId,
+    version: i64,
+) -> Result<Vec<(SubmissionId, std::collections::BTreeMap<String, serde_json::Value>)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT s.id AS id, s.facts AS facts FROM standings b JOIN submissions s ON s.id = b.submission_id \
+         WHERE b.phase_id = $1 AND b.version > $2 AND b.removed = 0 AND s.facts <> '{}'",
+    )
+    .bind(phase.to_string())
+    .bind(version)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("id")?, row.json("facts")?))).collect()
+}
+
+/// A team's submissions in a competition, the newest first, `limit` from `offset` on, and how many
+/// there are in all; trials too.
+pub async fn page_of_team(
+    conn: &mut Connection,
+    phase: PhaseId,
+    team: TeamId,
+    (offset, limit): (i64, i64),
+) -> Result<(Vec<Submission>, i64), StoreError> {
+    let total = sqlx::query("SELECT COUNT(*) AS n FROM submissions WHERE phase_id = $1 AND team_id = $2")
+        .bind(phase.to_string())
+        .bind(team.to_string())
+        .fetch_one(&mut *conn)
+        .await?
+        .int("n")?;
+    let rows = sqlx::query(
+        "SELECT * FROM submissions WHERE phase_id = $1 AND team_id = $2 \
+         ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4",
+    )
+    .bind(phase.to_string())
+    .bind(team.to_string())
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(conn)
+    .await?;
+    let submissions: Result<_, StoreError> = rows.iter().map(submission).collect();
+    Ok((submissions?, total))
+}
+
+/// Public, finished submissions of a phase, the newest first.
+pub async fn public_of_phase(conn: &mut Connection, phase: PhaseId) -> Result<Vec<Submission>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM submissions WHERE phase_id = $1 AND is_public = 1 AND disqualified_at IS NULL \
+         ORDER BY created_at DESC, id DESC LIMIT 100",
+    )
+    .bind(phase.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(submission).collect()
+}
+
+/// The newest submissions of a competition that failed through our own fault.
+pub async fn failed_by_us(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    since: Timestamp,
+) -> Result<Vec<Submission>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM submissions WHERE competition_id = $1 AND state = 'failed' AND trial = 0 \
+         AND created_at >= $2 AND EXISTS (SELECT 1 FROM runs r WHERE r.submission_id = submissions.id \
+         AND r.state = 'failed' AND r.fault IS NOT NULL) ORDER BY created_at DESC LIMIT 20",
+    )
+    .bind(competition.to_string())
+    .bind(since.as_millisecond())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(submission).collect()
+}
+
+/// Submissions of a competition by the day (UTC, as milliseconds of its start), since a time.
+pub async fn by_day(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    since: Timestamp,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT created_at / 86400000 AS day, COUNT(*) AS n FROM submissions \
+         WHERE competition_id = $1 AND trial = 0 AND created_at >= $2 \
+         GROUP BY created_at / 86400000 ORDER BY 1",
+    )
+    .bind(competition.to_string())
+    .bind(since.as_millisecond())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.int("day")? * 86_400_000, row.int("n")?))).collect()
+}

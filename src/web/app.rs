@@ -13,6 +13,7 @@ use crate::clock::{Clock, Entropy};
 use crate::config::Settings;
 use crate::house::House;
 use crate::people::{People, SessionTerms};
+use crate::scoring::board::Boards;
 use crate::store::Db;
 
 /// What every handler has at hand. Cheap to clone; the fields are those of [`Shared`].
@@ -37,6 +38,8 @@ pub struct Shared {
     pub templates: Templates,
     /// Live updates.
     pub live: Live,
+    /// The leaderboards in memory.
+    pub boards: Boards,
     /// Rate limits.
     pub limits: Limits,
     /// What `/readyz` asks.
@@ -63,7 +66,7 @@ impl App {
         let mut all = vec![Check::database(&db), Check::disk(&settings.data_dir)];
         all.extend(checks);
         let shared =
-            Shared { settings, house, db, clock, entropy, people, templates, live, limits, checks: all };
+            Shared { settings, house, db, clock, entropy, people, templates, live, boards: Boards::default(), limits, checks: all };
         Ok(Self(Arc::new(shared)))
     }
 }

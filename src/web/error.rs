@@ -131,6 +131,7 @@ impl Explanation {
             405 => "method-not-allowed",
             408 | 504 => "timeout",
             413 => "too-large",
+            415 => "unsupported-media-type",
             429 => "too-many-requests",
             500.. => "internal",
             _ => "bad-request",

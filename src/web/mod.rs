@@ -10,6 +10,7 @@ pub mod api;
 mod app;
 mod assets;
 pub mod error;
+mod explain;
 pub mod format;
 pub mod guard;
 pub mod health;

@@ -306,3 +306,41 @@ pub async fn has_submitted(conn: &mut Connection, team: TeamId) -> Result<bool, 
         .await?;
     Ok(row.is_some())
 }
+
+/// Every team of a competition with each of its present members' names: one row a member, and one
+/// without a name for a team that nobody is in.
+pub async fn team_labels(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<Vec<(TeamId, String, Option<String>)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT t.id AS id, t.name AS name, u.name AS member FROM teams t \
+         LEFT JOIN memberships m ON m.team_id = t.id AND m.left_at IS NULL \
+         LEFT JOIN users u ON u.id = m.user_id WHERE t.competition_id = $1 ORDER BY t.id, m.joined_at",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("id")?, row.text("name")?, row.text_or_null("member")?))).collect()
+}
+
+/// How many people wait for the organizer's decision.
+pub async fn waiting_count(conn: &mut Connection, competition: CompetitionId) -> Result<i64, StoreError> {
+    sqlx::query("SELECT COUNT(*) AS n FROM participants WHERE competition_id = $1 AND state = 'pending'")
+        .bind(competition.to_string())
+        .fetch_one(conn)
+        .await?
+        .int("n")
+}
+
+/// How many people are admitted to each competition.
+pub async fn admitted_counts(
+    conn: &mut Connection,
+) -> Result<std::collections::HashMap<CompetitionId, i64>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT competition_id, COUNT(*) AS n FROM participants WHERE state = 'approved' GROUP BY competition_id",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("competition_id")?, row.int("n")?))).collect()
+}

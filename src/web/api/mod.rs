@@ -1,12 +1,29 @@
 //! REST under `/api/v1`, described by OpenAPI 3.1 at `/api/openapi.json`. One file a subject; each
 //! gives an `OpenApiRouter` that [`router`] takes in.
 
+mod ask;
+mod bundles;
+mod competitions;
+mod desk;
+mod entry;
+mod files;
+mod leaderboard;
 mod me;
+mod spool;
+mod submissions;
+mod submit;
+mod tokens;
 
-use axum::Router;
+use axum::{Router, middleware};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::response::Response;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
 
@@ -69,13 +86,53 @@ impl Modify for Tokens {
     }
 }
 
-/// Every route of the API but uploads, and its description. A new subject is merged here.
+/// A time, as RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, format = DateTime, example = "2026-11-23T08:00:00Z")]
+struct Time(Timestamp);
+
+/// Every route of the API but uploads, and the description of all. A new subject is merged here.
 pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", me::router()).split_for_parts()
+    let subjects = me::router()
+        .merge(competitions::router())
+        .merge(files::router())
+        .merge(submissions::router())
+        .merge(leaderboard::router())
+        .merge(entry::router())
+        .merge(tokens::router())
+        .merge(desk::router());
+    let (router, description) =
+        OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", subjects).split_for_parts();
+    let (_, of_uploads) = upload_routes().split_for_parts();
+    let mut description = description.merge_from(of_uploads);
+    for path in description.paths.paths.values_mut() {
+        operations(path).for_each(describe_errors);
+    }
+    (router, description)
+}
+
+fn upload_routes() -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::new().routes(routes!(submit::submit)).merge(bundles::router());
+    OpenApiRouter::new().nest("/api/v1", routes)
 }
 
 /// Routes that take uploads: without the limits on time and size of ordinary requests; they keep
 /// their own cap.
 pub(super) fn uploads() -> Router<App> {
-    Router::new()
+    let (router, _) = upload_routes().split_for_parts();
+    router.layer(middleware::from_fn(spool::linger))
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, patch, .. } = path;
+    [get, put, post, delete, patch].into_iter().flatten()
+}
+
+/// Every operation may end in an error, always in the same form.
+fn describe_errors(operation: &mut Operation) {
+    let mut problem = Response::new("the request was refused or failed (RFC 9457)");
+    let schema = Ref::from_schema_name("ProblemDocument");
+    problem.content.insert("application/problem+json".into(), RefOr::T(Content::new(Some(RefOr::Ref(schema)))));
+    operation.responses.responses.insert("default".into(), RefOr::T(problem));
 }

@@ -17,8 +17,9 @@ pub(super) fn router() -> Router<App> {
     Router::new().route("/", get(landing)).route("/language", post(language))
 }
 
-async fn landing(frame: Frame) -> Result<Response, PageError> {
-    frame.page("landing.html").render()
+async fn landing(frame: Frame, State(app): State<App>) -> Result<Response, PageError> {
+    let running = super::competition::running(&app, &frame).await?;
+    frame.page("landing.html").with("cards", &running).render()
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod competition;
 mod audit_log;
 mod landing;
 mod register;
@@ -20,6 +21,7 @@ pub(super) fn router() -> Router<App> {
         .merge(register::router())
         .merge(account::router())
         .merge(admin::router())
+        .merge(competition::router())
         .merge(audit_log::router())
         .merge(styleguide::router())
 }
@@ -27,5 +29,5 @@ pub(super) fn router() -> Router<App> {
 /// Pages that take uploads: without the limits on time and size of ordinary forms; they keep their
 /// own cap.
 pub(super) fn uploads() -> Router<App> {
-    Router::new()
+    competition::uploads()
 }

@@ -1,0 +1,21 @@
+# Errors that only programs meet.
+error-unsupported-media-type = This form of content is not taken
+    .why = The Content-Type is missing or is another one than is taken here.
+    .mend = Send the Content-Type that the description at /api/openapi.json names.
+error-board-hidden = The leaderboard is hidden
+    .why = In this competition only organizers see the leaderboard.
+    .mend = Your own scores stand with your submissions.
+error-from-sandbox = This file stays inside
+    .why = It was handed in from inside a sandbox and may hold sandbox data, so it cannot be downloaded.
+    .mend = Open it in the sandbox it came from, or ask for a release.
+error-bundle-faulty = The bundle cannot be taken in
+    .why = It has errors; everything that was found is listed.
+    .mend = Mend what is listed and send the bundle again. `shuyu competition check` says the same without a server.
+fault-one-file = Send one file, not several.
+fault-text-long = This text is too long.
+fault-not-utf8 = This text is not UTF-8.
+fault-truth = Send true or false.
+fault-json-object = Send a JSON object.
+fault-form = The document has another form than is taken here.
+fault-state = There is no such state.
+fault-finding = Something was found in the bundle.

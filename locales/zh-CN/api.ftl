@@ -1,0 +1,21 @@
+# 只有程序会遇到的错误。
+error-unsupported-media-type = 不接受这种内容类型
+    .why = Content-Type 缺失，或不是此处接受的类型。
+    .mend = 请按 /api/openapi.json 中说明的 Content-Type 发送。
+error-board-hidden = 排行榜未公开
+    .why = 本竞赛的排行榜仅主办方可见。
+    .mend = 您自己的成绩可在提交记录中查看。
+error-from-sandbox = 该文件不可下载
+    .why = 它从沙箱内提交，可能含有沙箱数据，因此不能再下载。
+    .mend = 请在原沙箱中打开，或申请出域。
+error-bundle-faulty = 竞赛包无法导入
+    .why = 竞赛包有错误，全部问题已列出。
+    .mend = 请按所列问题修改后重新上传；也可在本机运行 shuyu competition check 检查。
+fault-one-file = 只能上传一个文件。
+fault-text-long = 文字过长。
+fault-not-utf8 = 文字不是 UTF-8 编码。
+fault-truth = 请填 true 或 false。
+fault-json-object = 请填一个 JSON 对象。
+fault-form = 内容的结构与此处要求不符。
+fault-state = 没有这种状态。
+fault-finding = 竞赛包中发现问题。

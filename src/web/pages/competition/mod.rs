@@ -1,0 +1,37 @@
+//! The pages of competitions. [`hall::Hall`] is one visitor in one competition: it decides nothing, but
+//! knows what every page of it shows. One file a tab.
+
+mod chart;
+mod data;
+pub(in crate::web::pages) mod hall;
+mod leaderboard;
+mod list;
+mod overview;
+pub(in crate::web::pages) mod stream;
+mod submission;
+mod submissions;
+mod submit;
+mod team;
+pub(in crate::web::pages) mod upload;
+
+pub(super) use list::running;
+
+use axum::Router;
+
+use crate::web::App;
+
+pub(super) fn router() -> Router<App> {
+    Router::new()
+        .merge(list::router())
+        .merge(overview::router())
+        .merge(data::router())
+        .merge(team::router())
+        .merge(submit::router())
+        .merge(submissions::router())
+        .merge(submission::router())
+        .merge(leaderboard::router())
+}
+
+pub(super) fn uploads() -> Router<App> {
+    submit::uploads()
+}

@@ -1,0 +1,312 @@
+//! Submitting: what is expected, and the upload.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::multipart::Multipart;
+use axum::extract::{Path, Query, State};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::hall::Hall;
+use super::upload::{self, Fields};
+use crate::contest::db as contest_db;
+use crate::contest::definition::{FactKind, FactQuestion, InputVisibility};
+use crate::contest::model::{FileKind, Phase, PhaseTime, Task};
+use crate::scoring::metric::Family;
+use crate::store::{Class, ObjectKey};
+use crate::submission::accept::{self, AcceptError, Request};
+use crate::submission::model::{Origin, Submission};
+use crate::web::App;
+use crate::web::error::{Explain as _, FieldFault, PageError};
+use crate::web::guard::User;
+use crate::web::limits::Limited;
+use crate::web::page::Frame;
+
+/// How much of a list of ids is read for the sample rows, in bytes.
+const IDS_READ: u64 = 4096;
+
+pub(super) fn router() -> Router<App> {
+    Router::new().route("/competitions/{slug}/submit", get(form))
+}
+
+pub(super) fn uploads() -> Router<App> {
+    Router::new().route("/competitions/{slug}/upload", post(take))
+}
+
+/// A task as the form describes it.
+#[derive(Serialize)]
+struct TaskView {
+    name: String,
+    description: String,
+    hidden_input: bool,
+    twin: bool,
+    /// The columns of a result file, where a native metric says so.
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+    metrics: Vec<String>,
+}
+
+/// What the form asks beside the file.
+#[derive(Serialize)]
+struct Question<'a> {
+    key: &'a str,
+    title: &'a str,
+    kind: &'static str,
+    selection: &'a [String],
+    required: bool,
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    phase: Option<i64>,
+}
+
+async fn form(
+    frame: Frame,
+    State(app): State<App>,
+    _: User,
+    Path(slug): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, PageError> {
+    let hall = Hall::enter(&app, &frame, &slug).await?;
+    show(&frame, &app, &hall, wanted.phase, &Fields::new(), &[]).await
+}
+
+async fn show(
+    frame: &Frame,
+    app: &App,
+    hall: &Hall,
+    wanted: Option<i64>,
+    filled: &Fields,
+    faults: &[FieldFault],
+) -> Result<Response, PageError> {
+    let phase = hall.phase(wanted)?;
+    let (tasks, quota) = {
+        let mut conn = app.db.read().await?;
+        let tasks = contest_db::tasks_of_phase(&mut conn, phase.id).await?;
+        (tasks, hall.quota(&mut conn, phase).await?)
+    };
+    let mut views = Vec::new();
+    for task in &tasks {
+        views.push(task_view(app, hall, task).await?);
+    }
+    let d = &hall.competition.definition;
+    let questions: Vec<_> = d.fact_sheet.iter().map(|q| question(q, filled)).collect();
+    let endings: Vec<String> = accept::ENDINGS
+        .iter()
+        .filter(|e| !(phase.definition.accepts_only_result_submissions && **e == "py"))
+        .map(|e| format!(".{e}"))
+        .collect();
+    let message = filled.get("message").cloned().unwrap_or_default();
+    let page = hall.page(app, frame, "competition/submit.html", "submit").await?;
+    let page = page
+        .with("phase", &phase.position)
+        .with("phase_name", hall.phase_name(phase))
+        .with("open", &(phase.time(hall.now) == PhaseTime::Open))
+        .with("results_only", &phase.definition.accepts_only_result_submissions)
+        .with("quota", &quota)
+        .with("tasks", &views)
+        .with("trial", &tasks.iter().any(|task| task.definition.twin.is_some()))
+        .with("columns", &expected(&views))
+        .with("questions", &questions)
+        .with("endings", &endings.join(","))
+        .with("cap", &app.settings.upload.cap_bytes)
+        .with("message", &message)
+        .with("message_length", &accept::MESSAGE_LENGTH);
+    if faults.is_empty() { page.with("faults", &Vec::<()>::new()).render() } else { page.faulty(faults).render() }
+}
+
+/// The columns every single result file needs: those of the phase's only task.
+fn expected(views: &[TaskView]) -> String {
+    match views {
+        [only] => only.columns.join(","),
+        _ => String::new(),
+    }
+}
+
+fn question<'a>(q: &'a FactQuestion, filled: &Fields) -> Question<'a> {
+    Question {
+        key: &q.key,
+        title: &q.title,
+        kind: match q.kind {
+            FactKind::Checkbox => "checkbox",
+            FactKind::Text => "text",
+            FactKind::Select => "select",
+        },
+        selection: &q.selection,
+        required: q.is_required,
+        value: filled.get(&format!("fact-{}", q.key)).cloned().unwrap_or_default(),
+    }
+}
+
+async fn task_view(app: &App, hall: &Hall, task: &Task) -> Result<TaskView, PageError> {
+    let d = &task.definition;
+    let mut columns: Vec<String> = Vec::new();
+    let mut sample: Vec<&str> = Vec::new();
+    for metric in &d.metrics {
+        if columns.is_empty() {
+            columns.push(metric.id.clone());
+        }
+        for column in &metric.prediction {
+            if !columns.contains(column) {
+                columns.push(column.clone());
+                let label = metric.labels.as_ref().and_then(|labels| labels.first());
+                let of_classes = metric.name.family() == Family::Classes;
+                sample.push(if of_classes { label.map_or("…", String::as_str) } else { "0.0" });
+            }
+        }
+    }
+    let ids = match (&d.ids, d.metrics.first()) {
+        (Some(path), Some(metric)) => first_ids(app, hall, path, &metric.id).await?,
+        _ => Vec::new(),
+    };
+    let row = |id: String| std::iter::once(id).chain(sample.iter().map(|s| (*s).to_owned())).collect();
+    let key = format!("tasks.{}", task.position);
+    Ok(TaskView {
+        name: hall.named(&key, &d.name).to_owned(),
+        description: hall.named(&format!("{key}.description"), &d.description).to_owned(),
+        hidden_input: d.input == InputVisibility::Hidden,
+        twin: d.twin.is_some(),
+        rows: ids.into_iter().map(row).collect(),
+        metrics: d.metrics.iter().map(|metric| metric.name.to_string()).collect(),
+        columns,
+    })
+}
+
+/// The first three of the published ids.
+async fn first_ids(app: &App, hall: &Hall, path: &str, column: &str) -> Result<Vec<String>, PageError> {
+    use tokio::io::AsyncReadExt as _;
+
+    let file = contest_db::file(&mut *app.db.read().await?, hall.competition.id, &path.to_owned()).await?;
+    let Some(file) = file.filter(|f| f.kind == FileKind::File && f.path.ends_with(".csv")) else {
+        return Ok(Vec::new());
+    };
+    let key: ObjectKey = file.object_key.parse()?;
+    if key.class() != Class::Plain {
+        return Ok(Vec::new());
+    }
+    let mut start = Vec::new();
+    let reader = app.house.objects.get_stream(&key).await?;
+    if reader.take(IDS_READ).read_to_end(&mut start).await.is_err() {
+        return Ok(Vec::new());
+    }
+    let mut table = csv::ReaderBuilder::new().flexible(true).from_reader(start.as_slice());
+    let place = table.headers().ok().and_then(|header| header.iter().position(|name| name.trim() == column));
+    let Some(place) = place else { return Ok(Vec::new()) };
+    let rows = table.records().flatten().take(3);
+    Ok(rows.filter_map(|row| row.get(place).map(str::to_owned)).collect())
+}
+
+/// Whether a script asked, which wants to be told where to go on.
+fn wants_json(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|a| a.contains("application/json"))
+}
+
+#[derive(Serialize)]
+struct Taken {
+    location: String,
+    id: String,
+}
+
+async fn take(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+    multipart: Result<Multipart, axum::extract::multipart::MultipartRejection>,
+) -> Response {
+    let json = wants_json(&headers);
+    let taken = match multipart {
+        Ok(mut multipart) => accept_upload(&frame, &app, &user, &slug, &mut multipart, json).await,
+        Err(_) => Err(PageError::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "upload-form")),
+    };
+    match taken {
+        Ok(response) => response,
+        Err(error) if json => error.into_problem().into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn accept_upload(
+    frame: &Frame,
+    app: &App,
+    user: &User,
+    slug: &str,
+    multipart: &mut Multipart,
+    json: bool,
+) -> Result<Response, PageError> {
+    let began = app.clock.now();
+    app.limits.check(Limited::Upload, &user.actor.user.to_string())?;
+    let hall = Hall::enter(app, frame, slug).await?;
+    let mut filled = Fields::new();
+    let outcome = upload::receive(multipart, |fields, file_name, content| {
+        filled.clone_from(&fields);
+        accept_file(app, user, &hall, began, fields, file_name, content)
+    })
+    .await?;
+    match outcome {
+        Ok(submission) => {
+            let location = format!("{}/submissions/{}", hall.base(), submission.id);
+            if json {
+                let taken = Taken { location, id: submission.id.to_string() };
+                return Ok((StatusCode::CREATED, axum::Json(taken)).into_response());
+            }
+            Ok(frame.go(&location))
+        }
+        Err(error) if json || error.faults().is_empty() => Err(error.into()),
+        // the form again, with what was filled in
+        Err(error) => {
+            let wanted = filled.get("phase").and_then(|p| p.parse().ok());
+            show(frame, app, &hall, wanted, &filled, &error.faults()).await
+        }
+    }
+}
+
+/// The room's refusal is an answer; only what else goes wrong is an error here.
+async fn accept_file(
+    app: &App,
+    user: &User,
+    hall: &Hall,
+    began: jiff::Timestamp,
+    fields: Fields,
+    file_name: String,
+    content: Box<dyn tokio::io::AsyncRead + Send + Unpin>,
+) -> Result<Result<Submission, AcceptError>, PageError> {
+    let wanted = fields.get("phase").map(|p| p.parse::<i64>());
+    let phase: &Phase = match wanted {
+        Some(Ok(position)) => hall.phase(Some(position))?,
+        None => hall.phase(None)?,
+        Some(Err(_)) => return Err(PageError::not_found()),
+    };
+    let request = Request {
+        user: user.actor.user,
+        display_name: user.actor.name.clone(),
+        file_name,
+        message: fields.get("message").map(|m| m.trim().to_owned()).unwrap_or_default(),
+        facts: facts(&hall.competition.definition.fact_sheet, &fields),
+        trial: fields.get("trial").is_some_and(|value| value == "yes"),
+        origin: Origin::Outside,
+        began,
+    };
+    let cap = app.settings.upload.cap_bytes;
+    Ok(accept::accept(&app.house, &hall.competition, phase, request, content, cap).await)
+}
+
+/// The answers to the fact sheet: a box that is not ticked sends nothing and means no.
+fn facts(sheet: &[FactQuestion], fields: &Fields) -> BTreeMap<String, Value> {
+    let answer = |q: &FactQuestion| {
+        let given = fields.get(&format!("fact-{}", q.key)).map(|value| value.trim());
+        match q.kind {
+            FactKind::Checkbox => Some(Value::Bool(given == Some("yes"))),
+            _ => given.filter(|value| !value.is_empty()).map(|value| Value::String(value.to_owned())),
+        }
+    };
+    sheet.iter().filter_map(|q| Some((q.key.clone(), answer(q)?))).collect()
+}
