@@ -192,7 +192,7 @@ async fn register(
         entry::register(&mut tx, &app.clock, &hall.competition, user.actor.user, &hall.terms).await?;
     tx.commit().await?;
     let (path, key) = match state {
-        ParticipantState::Approved => (format!("{}/submit", hall.base()), "flash-registered"),
+        ParticipantState::Approved => (format!("{}/submit", hall.base()), "flash-entered"),
         _ => (hall.base(), "flash-registration-waits"),
     };
     Ok(frame.done(&path, key))

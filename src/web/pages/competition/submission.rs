@@ -237,6 +237,7 @@ async fn show(
         (view, place, before, rank)
     };
     view.rank = rank;
+    view.code = reason_key(&app, &frame, &view.code);
     let report = faults(submission);
     let live = format!("{}/live", seen.address());
     let hidden_input = seen.tasks.iter().any(|t| t.definition.input == InputVisibility::Hidden);
@@ -265,6 +266,17 @@ async fn show(
         .with("may_publish", &d.can_participants_make_submissions_public)
         .with("answers", &answers(&seen))
         .render()
+}
+
+/// The kind of reason that has a text; the room's own words are shown beside it.
+fn reason_key(app: &App, frame: &Frame, code: &str) -> String {
+    let words = app.templates.words();
+    let known = |code: &str| words.has(frame.lang(), &format!("reason-{code}"));
+    match code {
+        code if known(code) => code.to_owned(),
+        code if code.starts_with("zip-") => "zip".to_owned(),
+        _ => "other".to_owned(),
+    }
 }
 
 /// The fact sheet as it was answered: (question, answer).
