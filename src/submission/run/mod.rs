@@ -145,7 +145,7 @@ impl RunError {
         match self {
             Self::Sandbox(error) => error.is_transient(),
             Self::Objects(ObjectError::Full { .. } | ObjectError::Store { .. }) | Self::Store(_) => true,
-            Self::Queue(_) | Self::Ours(_) | Self::Objects(_) => false,
+            Self::Queue(_) | Self::Ours(_) | Self::Objects(_) | Self::Catalog(_) => false,
         }
     }
 }
