@@ -471,3 +471,20 @@ pub(super) async fn has_scores(conn: &mut Connection, submission: SubmissionId) 
     .await?;
     Ok(row.is_some())
 }
+
+/// Submissions of a competition that were told a score again, the newest first.
+pub async fn rescored(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    limit: i64,
+) -> Result<Vec<SubmissionId>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT submission_id, MAX(created_at) AS at FROM replies \
+         WHERE competition_id = $1 AND kind = 'rescore' GROUP BY submission_id ORDER BY 2 DESC LIMIT $2",
+    )
+    .bind(competition.to_string())
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.parsed("submission_id")).collect()
+}
