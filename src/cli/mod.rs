@@ -1,9 +1,10 @@
 //! The command line: one file a subcommand, each with its `Args` and a `run`. Errors are `anyhow`
 //! here and are printed with their causes; the exit code is 0 for success, 1 for failure, 2 for a
-//! command that was not understood.
+//! command that was not understood, 3 (client verbs) when the server cannot be reached.
 
 pub mod assembly;
 pub mod backup;
+mod client;
 pub mod competition;
 pub mod competition_check;
 pub mod dataset;
@@ -64,6 +65,13 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Run the whole pipeline on one submission, without a server
     DryRun(dry_run::DryRunArgs),
+    /// Log in to a server, so that the verbs of `competitions` can be used
+    Login(client::LoginArgs),
+    /// Forget the login, and have the server revoke its token
+    Logout,
+    /// Take part in competitions on a server: list, files, download, submit, submissions, leaderboard
+    #[command(subcommand)]
+    Competitions(client::Command),
 }
 
 /// Reads the command line and runs the subcommand it names.
@@ -85,6 +93,9 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup_now(&cli.common, &args).map(|()| ExitCode::SUCCESS),
         Command::Restore(args) => restore_now(&cli.common, &args).map(|()| ExitCode::SUCCESS),
         Command::DryRun(args) => dry_run::run(&cli.common, args),
+        Command::Login(args) => Ok(client::log_in(args)),
+        Command::Logout => Ok(client::log_out()),
+        Command::Competitions(command) => Ok(client::run(command)),
     };
     match done {
         Ok(code) => code,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
 
 pub mod app;
+pub mod arena;
 pub mod databases;
 pub mod postgres;
 pub mod s3;

@@ -121,10 +121,10 @@ impl Explain for Faulty {
             let line = found.line.map(|line| format!(":{line}")).unwrap_or_default();
             let mut fault = FieldFault::new(format!("{}{line} {}", found.file, found.key).trim_end(), "finding");
             fault.code = found.code.clone().into();
-            fault.text = Some(format!("{} {}", found.problem, found.mend));
+            fault.text = Some(format!("{}; mend: {}", found.problem, found.mend));
             fault
         };
-        self.0.findings.iter().map(fault).collect()
+        self.0.findings.iter().filter(|found| found.severity == Severity::Error).map(fault).collect()
     }
 }
 

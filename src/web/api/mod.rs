@@ -106,8 +106,11 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", subjects).split_for_parts();
     let (_, of_uploads) = upload_routes().split_for_parts();
     let mut description = description.merge_from(of_uploads);
-    for path in description.paths.paths.values_mut() {
-        operations(path).for_each(describe_errors);
+    for (path, item) in &mut description.paths.paths {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
+            describe_errors(operation);
+        }
     }
     (router, description)
 }
@@ -124,9 +127,16 @@ pub(super) fn uploads() -> Router<App> {
     router.layer(middleware::from_fn(spool::linger))
 }
 
-fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(path: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let PathItem { get, put, post, delete, patch, .. } = path;
-    [get, put, post, delete, patch].into_iter().flatten()
+    let all = [("get", get), ("put", put), ("post", post), ("delete", delete), ("patch", patch)];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// `get_competitions_slug_files` for GET on `/api/v1/competitions/{slug}/files`.
+fn operation_id(method: &str, path: &str) -> String {
+    let parts = path.trim_start_matches("/api/v1/").split('/').map(|part| part.trim_matches(['{', '}']));
+    std::iter::once(method).chain(parts).collect::<Vec<_>>().join("_")
 }
 
 /// Every operation may end in an error, always in the same form.

@@ -27,6 +27,7 @@ use crate::contest::entry::db as entry_db;
 use crate::contest::model::{Competition, Phase, Task};
 use crate::ids::SubmissionId;
 use crate::scoring::leaderboard::Scores;
+use crate::scoring::predictions::FaultReport;
 use crate::store::{Connection, ObjectKey};
 use crate::submission::model::{Kind, Origin, Purpose, Run, RunState, State as Stage, Submission};
 use crate::submission::{actions, db as submission_db, queue, topic};
@@ -150,7 +151,7 @@ pub(super) struct ReasonView {
     /// What happened and how to mend it.
     pub text: String,
     /// The faults of a result file; null when there are none to list.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<FaultReport>)]
     pub faults: Option<Value>,
 }
 
