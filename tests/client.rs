@@ -86,7 +86,8 @@ async fn a_participant_works_from_a_terminal() {
     let server = format!("http://{}", arena.app.address);
 
     at.run("competitions submissions rainfall").await.is(2);
-    let wrong = at.run_with(&format!("login --server {server} --login alice"), "wrong password\n").await.is(1);
+    let wrong =
+        at.run_with(&format!("login --server {server} --login alice"), "wrong password\n").await.is(1);
     assert!(wrong.err.contains("Login or password is wrong"), "{wrong:?}");
     at.run_with(&format!("login --server {server}/ --login alice"), &format!("{PASSWORD}\n")).await.is(0);
     let kept = at.home.path().join(".config/shuyu/credentials");

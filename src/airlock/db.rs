@@ -70,15 +70,42 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// The newest scores told about each task of a submission: (task, for the team, for organizers).
+/// The newest scores of each task of a submission, told or about to be.
 pub(super) async fn newest_scores(
     conn: &mut Connection,
     submission: SubmissionId,
 ) -> Result<Vec<Payload>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT payload FROM replies WHERE submission_id = $1 AND kind IN ('score', 'rescore') \
-         ORDER BY created_at, id",
-    )
+    let condition = "(r.kind IN ('score', 'rescore') OR (s.trial = 1 AND r.kind = 'twin'))";
+    newest(conn, submission, condition).await
+}
+
+/// The newest scores of each task of a submission whose outcome is told.
+pub(super) async fn newest_told(
+    conn: &mut Connection,
+    submission: SubmissionId,
+) -> Result<Vec<Payload>, StoreError> {
+    let condition = "(r.kind IN ('score', 'rescore') OR (s.trial = 1 AND r.kind = 'twin')) \
+                     AND s.disclosed_state IN ('finished', 'failed')";
+    newest(conn, submission, condition).await
+}
+
+/// The newest scores on the twin of each task of a submission whose outcome is told.
+pub(super) async fn newest_on_twin(
+    conn: &mut Connection,
+    submission: SubmissionId,
+) -> Result<Vec<Payload>, StoreError> {
+    newest(conn, submission, "r.kind = 'twin' AND s.disclosed_state IN ('finished', 'failed')").await
+}
+
+async fn newest(
+    conn: &mut Connection,
+    submission: SubmissionId,
+    condition: &'static str,
+) -> Result<Vec<Payload>, StoreError> {
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "SELECT r.payload AS payload FROM replies r JOIN submissions s ON s.id = r.submission_id \
+         WHERE r.submission_id = $1 AND {condition} ORDER BY r.created_at, r.id"
+    )))
     .bind(submission.to_string())
     .fetch_all(conn)
     .await?;
@@ -129,8 +156,10 @@ pub struct Told {
 /// Every score told about a submission, in order of time: old ones stay beside new ones.
 pub async fn history(conn: &mut Connection, submission: SubmissionId) -> Result<Vec<Told>, StoreError> {
     let rows = sqlx::query(
-        "SELECT submission_id, kind, payload, bits, created_at FROM replies \
-         WHERE submission_id = $1 AND kind IN ('score', 'rescore') ORDER BY created_at, id",
+        "SELECT r.submission_id, r.kind, r.payload, r.bits, r.created_at FROM replies r \
+         JOIN submissions s ON s.id = r.submission_id WHERE r.submission_id = $1 \
+         AND r.kind IN ('score', 'rescore') AND s.disclosed_state IN ('finished', 'failed') \
+         ORDER BY r.created_at, r.id",
     )
     .bind(submission.to_string())
     .fetch_all(conn)
@@ -148,7 +177,7 @@ pub async fn team_history(
         "SELECT r.submission_id, r.kind, r.payload, r.bits, s.created_at FROM replies r \
          JOIN submissions s ON s.id = r.submission_id \
          WHERE s.phase_id = $1 AND s.team_id = $2 AND r.kind IN ('score', 'rescore') \
-         ORDER BY s.created_at, r.id",
+         AND s.disclosed_state = 'finished' ORDER BY s.created_at, r.id",
     )
     .bind(phase.to_string())
     .bind(team.to_string())
@@ -441,4 +470,21 @@ pub(super) async fn has_scores(conn: &mut Connection, submission: SubmissionId) 
     .fetch_optional(conn)
     .await?;
     Ok(row.is_some())
+}
+
+/// Submissions of a competition that were told a score again, the newest first.
+pub async fn rescored(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    limit: i64,
+) -> Result<Vec<SubmissionId>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT submission_id, MAX(created_at) AS at FROM replies \
+         WHERE competition_id = $1 AND kind = 'rescore' GROUP BY submission_id ORDER BY 2 DESC LIMIT $2",
+    )
+    .bind(competition.to_string())
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.parsed("submission_id")).collect()
 }

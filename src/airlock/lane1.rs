@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::db::{self, Candidate, Context, Payload, Standing};
-use super::rule::{self, ColumnRule, OUTCOME_BITS, Refusal};
+use super::rule::{self, ColumnRule, ENDING_BITS, OUTCOME_BITS, Refusal};
 use super::{Cleared, Hidden, Organizer, Team};
 use crate::contest::definition::{Leaderboard, SubmissionRule};
 use crate::house::House;
@@ -23,7 +23,7 @@ pub enum ReplyKind {
 }
 
 /// Clears a run's exact scores under the phase's rule: writes the reply and charges the ledger in
-/// the caller's transaction. A refusal is itself a reply, charged one bit.
+/// the caller's transaction. A refusal is itself a reply, and charged.
 ///
 /// # Errors
 /// When the database fails.
@@ -49,8 +49,7 @@ pub async fn reply_scores(
             Ok(Ok(()))
         }
         Err(refusal) => {
-            let payload = Payload { task: Some(task), ..Payload::default() };
-            db::insert(tx, house.entropy.id(&house.clock), context, "failure", &payload, 1.0, now).await?;
+            reply_failure(tx, house, context, task, rule::failure_bits(columns.len())).await?;
             Ok(Err(refusal))
         }
     }
@@ -97,8 +96,8 @@ pub async fn keep_exact(
     Ok(Hidden::new(exact))
 }
 
-/// Charges for telling that a run on public input failed while it was scored (one bit: a scorer's
-/// exit code derives from hidden data).
+/// Charges for telling that a run's scoring failed (a scorer's exit code derives from hidden data):
+/// [`rule::failure_bits`] where the text says why, [`ENDING_BITS`] where it does not.
 ///
 /// # Errors
 /// When the database fails.
@@ -107,23 +106,57 @@ pub async fn reply_failure(
     house: &House,
     context: &Context,
     task: TaskId,
+    bits: f64,
 ) -> Result<(), StoreError> {
     let payload = Payload { task: Some(task), ..Payload::default() };
-    db::insert(tx, house.entropy.id(&house.clock), context, "failure", &payload, 1.0, house.clock.now()).await
+    let now = house.clock.now();
+    db::insert(tx, house.entropy.id(&house.clock), context, "failure", &payload, bits, now).await
 }
 
-/// When the outcome of a closed run is told: the first of 1 s, 10 s, 60 s or the limit after its
-/// start that has not passed when it ends.
-pub fn release_time(started: Timestamp, ended: Timestamp, limit: Duration) -> Timestamp {
+/// Charges for telling that a closed run failed, and nothing more.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reply_closed_failure(
+    tx: &mut Tx,
+    house: &House,
+    context: &Context,
+    task: TaskId,
+) -> Result<(), StoreError> {
+    reply_failure(tx, house, context, task, ENDING_BITS).await
+}
+
+/// A time at which the outcome of a closed run is told, and what telling it then is charged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tick {
+    /// The time.
+    pub at: Timestamp,
+    /// Bits.
+    pub bits: f64,
+}
+
+/// When the outcome of a closed run is told: the first of 1 s, 10 s, 60 s or the step's limit after
+/// its start that has not passed when it ends. A run whose two steps together, or whose tasks one
+/// after the other, take longer than the limit is told at the next multiple of it: its exact end is
+/// never told.
+///
+/// The charge is the length of a prefix code: [`OUTCOME_BITS`] for each of the first three ticks,
+/// and for the k-th tick after them k bits more, so that the code is complete.
+pub fn release_tick(started: Timestamp, ended: Timestamp, limit: Duration) -> Tick {
     let limit = limit.max(Duration::from_secs(60));
-    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60), limit]
-        .into_iter()
-        .filter_map(|tick| started.checked_add(tick).ok())
-        .find(|&tick| tick >= ended)
-        .unwrap_or(ended)
+    let first = [1, 10, 60].map(Duration::from_secs);
+    let after = |tick: Duration| started.checked_add(tick).unwrap_or(Timestamp::MAX);
+    if let Some(tick) = first.into_iter().map(after).find(|&tick| tick >= ended) {
+        return Tick { at: tick, bits: OUTCOME_BITS };
+    }
+    let mut multiple: u32 = 1;
+    while after(limit.saturating_mul(multiple)) < ended {
+        multiple += 1;
+    }
+    Tick { at: after(limit.saturating_mul(multiple)), bits: OUTCOME_BITS + f64::from(multiple) }
 }
 
-/// Charges for telling when and how a closed run ended.
+/// Charges for telling when a closed run ended: `bits` are those of its [`Tick`].
 ///
 /// # Errors
 /// When the database fails.
@@ -132,18 +165,11 @@ pub async fn reply_outcome(
     house: &House,
     context: &Context,
     task: TaskId,
+    bits: f64,
 ) -> Result<(), StoreError> {
     let payload = Payload { task: Some(task), ..Payload::default() };
-    db::insert(
-        tx,
-        house.entropy.id(&house.clock),
-        context,
-        "outcome",
-        &payload,
-        OUTCOME_BITS,
-        house.clock.now(),
-    )
-    .await
+    let now = house.clock.now();
+    db::insert(tx, house.entropy.id(&house.clock), context, "outcome", &payload, bits, now).await
 }
 
 /// What a team was told of a submission: the row that the leaderboard would show, and each task's
@@ -156,7 +182,8 @@ pub struct Row<A: super::Audience> {
     pub tasks: Vec<(Option<TaskId>, Cleared<Scores, A>)>,
 }
 
-/// What a team was told of a submission.
+/// What a team was told of a submission: nothing before its outcome is told. A trial's scores are
+/// those on the twin.
 ///
 /// # Errors
 /// When the database fails.
@@ -165,13 +192,28 @@ pub async fn row_for_team(
     board: &Leaderboard,
     submission: SubmissionId,
 ) -> Result<Row<Team>, StoreError> {
-    let payloads = db::newest_scores(conn, submission).await?;
-    let row = for_team(board, &payloads);
-    let tasks = payloads.into_iter().map(|p| (p.task, Cleared::new(p.team))).collect();
-    Ok(Row { scores: Cleared::new(row.team), tasks })
+    Ok(team_row(board, db::newest_told(conn, submission).await?))
 }
 
-/// What organizers may see of a submission: hidden columns too.
+/// The scores on the twin of a submission whose run on hidden input failed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn row_on_twin(
+    conn: &mut Connection,
+    board: &Leaderboard,
+    submission: SubmissionId,
+) -> Result<Row<Team>, StoreError> {
+    Ok(team_row(board, db::newest_on_twin(conn, submission).await?))
+}
+
+fn team_row(board: &Leaderboard, payloads: Vec<Payload>) -> Row<Team> {
+    let row = for_team(board, &payloads);
+    let tasks = payloads.into_iter().map(|p| (p.task, Cleared::new(p.team))).collect();
+    Row { scores: Cleared::new(row.team), tasks }
+}
+
+/// What organizers may see of a submission: hidden columns too, and before the team is told.
 ///
 /// # Errors
 /// When the database fails.
@@ -355,11 +397,25 @@ mod tests {
         let start = Timestamp::UNIX_EPOCH;
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let limit = Duration::from_secs(600);
-        for (ended, told) in
-            [(0, 1_000), (1_000, 1_000), (1_001, 10_000), (10_001, 60_000), (60_001, 600_000)]
-        {
-            assert_eq!(release_time(start, at(ended), limit), at(told), "ended at {ended} ms");
+        for (ended, told, bits) in [
+            (0, 1_000, 2.0),
+            (1_000, 1_000, 2.0),
+            (1_001, 10_000, 2.0),
+            (10_001, 60_000, 2.0),
+            (60_001, 600_000, 3.0),
+            (600_001, 1_200_000, 4.0),
+            (1_200_001, 1_800_000, 5.0),
+        ] {
+            let tick = Tick { at: at(told), bits };
+            assert_eq!(release_tick(start, at(ended), limit), tick, "ended at {ended} ms");
         }
-        assert_eq!(release_time(start, at(600_500), limit), at(600_500));
+    }
+
+    #[test]
+    fn a_limit_below_a_minute_adds_no_tick_before_it() {
+        let start = Timestamp::UNIX_EPOCH;
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let tick = release_tick(start, at(60_001), Duration::from_secs(5));
+        assert_eq!(tick, Tick { at: at(120_000), bits: 4.0 });
     }
 }

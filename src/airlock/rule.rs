@@ -11,8 +11,20 @@ use crate::scoring::leaderboard::Scores;
 /// Decimals that a reply carries.
 pub const DECIMALS: i32 = 6;
 
-/// Charge, in bits, for telling when and how a closed run ended: one of four times and outcomes.
+/// Charge, in bits, for telling at which of its first three ticks a closed run was told (lane 1 has
+/// the ticks and the code; the ones after them cost more).
 pub const OUTCOME_BITS: f64 = 2.0;
+
+/// Charge, in bits, for telling whether a run was scored or failed.
+pub const ENDING_BITS: f64 = 1.0;
+
+/// Charge, in bits, for telling that scoring failed, and with which text: there are fewer than eight
+/// that name no column and at most four for each of `columns`.
+pub fn failure_bits(columns: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a board has a handful of columns")]
+    let texts = 8.0 + 4.0 * columns as f64;
+    ENDING_BITS + texts.log2()
+}
 
 /// Who a column is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +78,13 @@ pub(in crate::airlock) struct Verdict {
     pub team: Scores,
     /// For organizers alone.
     pub organizer: Scores,
-    /// Bits charged for what the team is told.
+    /// Bits charged for what the team is told: [`ENDING_BITS`] and the columns'.
     pub bits: f64,
 }
 
 /// Applies the rule to exact scores.
 pub(in crate::airlock) fn judge(columns: &[ColumnRule], scores: &Scores) -> Result<Verdict, Refusal> {
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict { bits: ENDING_BITS, ..Verdict::default() };
     for column in columns {
         let Some(&exact) = scores.get(&column.key) else {
             if !column.optional {
@@ -119,7 +131,10 @@ fn charge(column: &ColumnRule, told: f64) -> f64 {
     let absent = f64::from(u8::from(column.optional));
     match (column.distinct, column.range) {
         (Some(distinct), _) => (distinct + absent).log2(),
-        (None, Some([low, high])) => ((high - low) * 10f64.powi(DECIMALS) + 1.0 + absent).log2(),
+        (None, Some([low, high])) => {
+            // the ends are rounded as the values are
+            ((round(high) - round(low)) * 10f64.powi(DECIMALS) + 1.0 + absent).log2()
+        }
         (None, None) => code_length(told) + absent,
     }
 }
@@ -162,7 +177,7 @@ mod tests {
                 .unwrap();
         assert_eq!(verdict.team, scores(&[("rmse", 12.345_679)]));
         assert_eq!(verdict.organizer, scores(&[("secret", 1.0)]));
-        assert!((verdict.bits - 300_000_001_f64.log2()).abs() < 1e-12);
+        assert!((verdict.bits - ENDING_BITS - 300_000_001_f64.log2()).abs() < 1e-12);
     }
 
     #[test]
@@ -183,7 +198,7 @@ mod tests {
         let mut accuracy = column("accuracy");
         accuracy.distinct = Some(4001.0);
         let verdict = judge(&[accuracy], &scores(&[("accuracy", 0.5)])).unwrap();
-        assert!((verdict.bits - 4001f64.log2()).abs() < 1e-12);
+        assert!((verdict.bits - ENDING_BITS - 4001f64.log2()).abs() < 1e-12);
     }
 
     #[test]
@@ -199,6 +214,42 @@ mod tests {
     }
 
     proptest! {
+        // Kraft's inequality over every reply that a run on public input can get, so that no way of
+        // choosing replies has more entropy than it is charged (Shannon 1948).
+        #[test]
+        fn no_reply_is_charged_less_than_its_entropy(
+            distinct in proptest::collection::vec((2u32..12, any::<bool>()), 1..4),
+        ) {
+            let columns: Vec<ColumnRule> = distinct.iter().enumerate().map(|(i, (n, optional))| {
+                let mut rule = column(&format!("c{i}"));
+                rule.distinct = Some(f64::from(*n));
+                rule.optional = *optional;
+                rule
+            }).collect();
+            // every combination of values, "absent" among them where the scorer may leave one out
+            let mut replies: Vec<Scores> = vec![Scores::new()];
+            for (rule, (n, optional)) in columns.iter().zip(&distinct) {
+                replies = replies.into_iter().flat_map(|scores| {
+                    let mut more: Vec<Scores> = (0..*n).map(|value| {
+                        let mut scores = scores.clone();
+                        scores.insert(rule.key.clone(), f64::from(value));
+                        scores
+                    }).collect();
+                    if *optional {
+                        more.push(scores);
+                    }
+                    more
+                }).collect();
+            }
+            let scored: f64 = replies.iter().filter_map(|scores| judge(&columns, scores).ok())
+                .map(|verdict| (-verdict.bits).exp2()).sum();
+            // what can be said of a failure: each refusal of each column, and the scorer's own seven
+            let texts = 7.0 + 3.0 * columns.len() as f64;
+            let failed = texts * (-failure_bits(columns.len())).exp2();
+            prop_assert!(scored + failed <= 1.0 + 1e-9, "{scored} + {failed}");
+            prop_assert!(failed > 0.25 && scored > 0.25, "the charge is not far above: {scored} + {failed}");
+        }
+
         #[test]
         fn what_is_told_is_within_half_a_step_of_what_is_true(value in -1e9..1e9f64) {
             let verdict = judge(&[column("x")], &scores(&[("x", value)])).unwrap();

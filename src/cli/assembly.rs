@@ -10,7 +10,7 @@ use crate::crypto::{KeyFile, Sealer};
 use crate::house::House;
 use crate::sandbox::{Engine, ImageTable, SandboxSettings};
 use crate::store::{Db, ObjectPlace, Objects, S3Settings};
-use crate::submission::run::Carrier;
+use crate::submission::run::{self, Carrier};
 
 /// Opens the database and the object store; makes what is missing in the data directory.
 ///
@@ -53,6 +53,7 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
         .with_context(|| format!("cannot make the work directory {}", work_dir.display()))?;
     let cache = work_dir.join("cache");
     std::fs::create_dir_all(&cache).context("cannot make the cache of public inputs")?;
+    run::tidy_cache(&cache).context("cannot tidy the cache of public inputs")?;
     let engine = Engine::connect(SandboxSettings {
         instance: instance.to_owned(),
         work_dir,

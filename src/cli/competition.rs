@@ -98,7 +98,8 @@ async fn act(house: &House, command: Command) -> Result<ExitCode> {
 
 async fn import_bundle(house: &House, args: &ImportArgs) -> Result<ExitCode> {
     let scratch = std::env::temp_dir().join(format!("shuyu-import-{}", hex::encode(Entropy.bytes::<8>())));
-    std::fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+    // the bundle's hidden data lies in it
+    super::private_directory(&scratch)?;
     let done = import_with(house, args, &scratch).await;
     std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
     done

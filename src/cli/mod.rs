@@ -170,3 +170,13 @@ pub(crate) fn log(settings: &Log) -> anyhow::Result<()> {
     let set = if json { lines.json().try_init() } else { lines.try_init() };
     set.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
 }
+
+/// Makes a directory that nobody else on this machine can look into.
+fn private_directory(path: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    use anyhow::Context as _;
+
+    let made = std::fs::DirBuilder::new().mode(0o700).create(path);
+    made.with_context(|| format!("cannot make {}", path.display()))
+}

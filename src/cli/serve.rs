@@ -44,7 +44,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let house = assembly::house(&settings, Clock::system()).await?;
     let db = house.db.clone();
     let stop = CancellationToken::new();
-    let sequencing = tokio::spawn(Sequencer::new(db.clone()).run(stop.clone()));
+    let over = CancellationToken::new();
+    let sequencing = tokio::spawn(Sequencer::new(db.clone()).run(over.clone()));
     let mut checks = Vec::new();
     let working = if settings.worker.enabled {
         let instance = assembly::instance_of(&settings)?;
@@ -79,6 +80,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     if let Some(working) = working {
         working.await?;
     }
+    over.cancel();
     sequencing.await?;
     db.close().await;
     Ok(())

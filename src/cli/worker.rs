@@ -14,17 +14,19 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
         let house = assembly::house(&settings, Clock::system()).await?;
         let instance = assembly::instance_of(&settings)?;
         let carrier = assembly::carrier(&settings, house.clone(), &instance).await?;
-        let stop = CancellationToken::new();
-        let sequencing = tokio::spawn(Sequencer::new(house.db.clone()).run(stop.clone()));
+        let (stop, over) = (CancellationToken::new(), CancellationToken::new());
+        // it numbers what the worker records until the last run is over or handed back
+        let sequencing = tokio::spawn(Sequencer::new(house.db.clone()).run(over.clone()));
         let working = tokio::spawn(
             Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots()).work(stop.clone()),
         );
         super::serve::stopped().await;
         stop.cancel();
-        working.await?;
+        let worked = working.await;
+        over.cancel();
         sequencing.await?;
         house.db.close().await;
-        Ok(())
+        Ok(worked?)
     })
 }
 

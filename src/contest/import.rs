@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -109,7 +110,7 @@ pub async fn import(
         created_by: owner,
         updated_at: now,
     });
-    if competition.digest == bundle.digest && changes.is_empty() && changed.is_empty() {
+    if existing.is_some() && changes.is_empty() && changed.is_empty() && before.len() == files.len() {
         return Ok(Imported { competition, created: false, changes, files: changed });
     }
     competition.definition = bundle.definition.clone();
@@ -390,7 +391,8 @@ pub async fn export(house: &House, slug: &str, target: &Path) -> Result<(), Publ
     // hidden data is opened on a tmpfs only
     let scratch =
         Path::new("/dev/shm").join(format!("shuyu-export-{}", hex::encode(house.entropy.bytes::<8>())));
-    std::fs::create_dir(&scratch).map_err(|e| wrong(e.to_string()))?;
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&scratch);
+    made.map_err(|e| wrong(e.to_string()))?;
     let laid = lay_out(house, &files, &scratch).await;
     let written = match laid {
         Ok(()) => {
@@ -458,7 +460,8 @@ fn write_zip(definition: &Definition, root: &Path, target: &Path) -> Result<(), 
         manifest.push(FileEntry { path: name.to_owned(), size, sm3: digest.to_string() });
     }
     manifest.sort_by(|a, b| a.path.cmp(&b.path));
-    let out = File::create_new(target).map_err(|e| e.to_string())?;
+    let out = File::options().write(true).create_new(true).mode(0o600).open(target);
+    let out = out.map_err(|e| e.to_string())?;
     let mut open =
         |entry: &FileEntry| File::open(root.join(&entry.path)).map(|f| Box::new(f) as Box<dyn io::Read>);
     let written = bundle::write::write(definition, &manifest, &mut open, out).map_err(|e| e.to_string());

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod db;
 pub mod definition;
 pub mod desk;
+pub mod draft;
 pub mod entry;
 pub mod import;
 pub mod model;

@@ -48,7 +48,8 @@ pub fn child_main() -> ExitCode {
 fn limit(limits: &ProcessLimits) -> rustix::io::Result<()> {
     let set = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     set(Resource::Core, 0)?;
-    set(Resource::Fsize, 0)?;
+    // Enough for an answer, should standard output be a file.
+    set(Resource::Fsize, 64 << 10)?;
     set(Resource::Nofile, OPEN_FILES)?;
     set(Resource::Cpu, limits.cpu_seconds)?;
     set(Resource::As, limits.memory_bytes)

@@ -155,7 +155,7 @@ pub async fn quota(
     team: TeamId,
     now: Timestamp,
 ) -> Result<Quota, StoreError> {
-    let (used_today, used) = db::counted(conn, phase.id, team, day_of(now).0).await?;
+    let (used_today, used) = db::counted(conn, phase.id, team, day_of(now)).await?;
     let d = &phase.definition;
     Ok(Quota {
         per_day: i64::from(d.max_submissions_per_day),
@@ -242,28 +242,73 @@ pub async fn accept(
     let id: SubmissionId = house.entropy.id(&house.clock);
     let key = ObjectKey::plain(format!("submissions/{id}"))?;
     let stored = house.objects.put_stream(&key, content, cap).await?;
-    let accepted = async {
-        if stored.size == 0 {
+    // a task of its own: when the person hangs up now, either all of this is done or none of it
+    let upload = Upload { id, key, stored, request, terms };
+    let (house, competition, phase) = (house.clone(), competition.clone(), phase.clone());
+    let taking = tokio::spawn(async move { upload.take(&house, &competition, &phase).await });
+    taking.await.map_err(|_| StoreError::Busy { seconds: 0 })?
+}
+
+/// A file that lies in the object store and is to become a submission.
+struct Upload {
+    id: SubmissionId,
+    key: ObjectKey,
+    stored: Stored,
+    request: Request,
+    terms: String,
+}
+
+impl Upload {
+    async fn take(
+        self,
+        house: &House,
+        competition: &Competition,
+        phase: &Phase,
+    ) -> Result<Submission, AcceptError> {
+        let error = match self.enter(house, competition, phase).await {
+            Ok(submission) => {
+                house.ring();
+                return Ok(submission);
+            }
+            Err(error) => error,
+        };
+        // a commit whose answer was lost may have been made; the file goes only when it was not
+        let known = match house.db.read().await {
+            Ok(mut conn) => db::by_id(&mut conn, self.id).await,
+            Err(unreachable) => Err(unreachable),
+        };
+        match known {
+            Ok(Some(submission)) => {
+                house.ring();
+                return Ok(submission);
+            }
+            Ok(None) => {
+                if let Err(left) = house.objects.delete(&self.key).await {
+                    tracing::warn!(id = %self.id, error = %left, "an upload that was refused could not be removed");
+                }
+            }
+            Err(unknown) => {
+                tracing::warn!(id = %self.id, error = %unknown, "an upload may be left without a submission");
+            }
+        }
+        Err(error)
+    }
+
+    async fn enter(
+        &self,
+        house: &House,
+        competition: &Competition,
+        phase: &Phase,
+    ) -> Result<Submission, AcceptError> {
+        if self.stored.size == 0 {
             return Err(AcceptError::Empty);
         }
         let mut tx = house.db.begin().await?;
-        let team = allowed(&mut tx, house, competition, phase, &request, &terms).await?;
-        let submission = new_submission(id, competition, phase.id, &team, &request, &stored);
+        let team = allowed(&mut tx, house, competition, phase, &self.request, &self.terms).await?;
+        let submission = new_submission(self.id, competition, phase.id, &team, &self.request, &self.stored);
         enter(&mut tx, house, competition, &submission).await?;
         tx.commit().await?;
         Ok(submission)
-    };
-    match accepted.await {
-        Ok(submission) => {
-            house.ring();
-            Ok(submission)
-        }
-        Err(error) => {
-            if let Err(left) = house.objects.delete(&key).await {
-                tracing::warn!(%id, error = %left, "an upload that was refused could not be removed");
-            }
-            Err(error)
-        }
     }
 }
 
@@ -309,7 +354,9 @@ async fn allowed(
             return Err(AcceptError::TooManyTrials);
         }
     } else {
-        check_quota(&quota(tx, phase, team.id, now).await?, now)?;
+        // the day the upload began counts, as it will for the submission: else uploads begun before
+        // midnight and ended after it would count on neither day
+        check_quota(&quota(tx, phase, team.id, request.began).await?, request.began)?;
     }
     Ok(team)
 }

@@ -52,9 +52,17 @@ fn entry(house: &House, actor: UserId, action: &'static str, s: &Submission) -> 
     Entry::new(house.clock.now(), Actor::User(actor), action, ("submission", s.id)).competition(s.competition)
 }
 
-/// Loads a submission for change, with its newest state.
+/// Loads a submission for change, with its newest state, and locks it.
 async fn load(tx: &mut Tx, id: SubmissionId) -> Result<Submission, ActionError> {
+    db::lock(tx, id).await?;
     db::by_id(tx, id).await?.ok_or(ActionError::Missing(id))
+}
+
+/// The same for a change that looks at the team's other submissions, which lock the team first.
+async fn load_of_team(house: &House, tx: &mut Tx, id: SubmissionId) -> Result<Submission, ActionError> {
+    let submission = db::by_id(tx, id).await?.ok_or(ActionError::Missing(id))?;
+    crate::contest::entry::db::lock(tx, submission.team, house.clock.now()).await?;
+    load(tx, id).await
 }
 
 /// Stops a submission. Before its start that gives the quota back; after its start a run under way
@@ -65,7 +73,9 @@ async fn load(tx: &mut Tx, id: SubmissionId) -> Result<Submission, ActionError> 
 pub async fn cancel(house: &House, id: SubmissionId, actor: UserId) -> Result<State, ActionError> {
     let mut tx = house.db.begin().await?;
     let submission = load(&mut tx, id).await?;
-    if submission.state.is_final() || submission.disclosed_state.is_final() {
+    if submission.disclosed_state.is_final()
+        || (submission.state.is_final() && submission.release_at.is_none())
+    {
         return Err(ActionError::State { state: submission.disclosed_state, action: "cancelled" });
     }
     let now = house.clock.now();
@@ -74,7 +84,15 @@ pub async fn cancel(house: &House, id: SubmissionId, actor: UserId) -> Result<St
     let runs = queue::db::of_submission(&mut tx, id).await?;
     let under_way = runs.iter().any(|r| r.state == super::model::RunState::Running);
     let state = if under_way {
-        submission.state
+        submission.disclosed_state
+    } else if submission.release_at.is_some() {
+        // a closed run that has ended and is not told yet: the answer, and what is told at the tick,
+        // are those of a run still under way, else they would tell when it ended
+        let reason = Reason::new("cancelled", "stopped before it ended");
+        let release_at = submission.release_at;
+        let change = Change { state: State::Cancelled, reason, told: None, release_at };
+        db::change(&mut tx, id, &change, now).await?;
+        submission.disclosed_state
     } else {
         let reason = Reason::new("cancelled", "stopped before it ended");
         let told = Some((State::Cancelled, reason.clone()));
@@ -105,7 +123,8 @@ pub async fn run_again(
 ) -> Result<(), ActionError> {
     let mut tx = house.db.begin().await?;
     let submission = load(&mut tx, id).await?;
-    if !submission.state.may_become(State::Queued) || submission.state == State::Running {
+    let untold = submission.release_at.is_some();
+    if untold || !submission.state.may_become(State::Queued) || submission.state == State::Running {
         return Err(ActionError::State { state: submission.state, action: "run again" });
     }
     let scored = lane1::was_scored(&mut tx, id).await?;
@@ -187,7 +206,7 @@ pub async fn nominate(
 ) -> Result<(), ActionError> {
     let now = house.clock.now();
     let mut tx = house.db.begin().await?;
-    let submission = load(&mut tx, id).await?;
+    let submission = load_of_team(house, &mut tx, id).await?;
     if submission.disclosed_state != State::Finished || submission.trial {
         return Err(ActionError::State { state: submission.disclosed_state, action: "nominated" });
     }
@@ -219,7 +238,7 @@ pub async fn choose(
 ) -> Result<(), ActionError> {
     let rule = competition.definition.leaderboard.submission_rule;
     let mut tx = house.db.begin().await?;
-    let submission = load(&mut tx, id).await?;
+    let submission = load_of_team(house, &mut tx, id).await?;
     if submission.disclosed_state != State::Finished || submission.trial {
         return Err(ActionError::State { state: submission.disclosed_state, action: "put on the board" });
     }
@@ -228,7 +247,7 @@ pub async fn choose(
         SubmissionRule::Add | SubmissionRule::AddAndDelete if wanted => {
             for other in db::of_team(&mut tx, submission.phase, submission.team).await? {
                 if other.chosen && other.id != id {
-                    if rule == SubmissionRule::Add {
+                    if rule == SubmissionRule::Add && other.disqualified_at.is_none() {
                         return Err(ActionError::AddIsFinal);
                     }
                     db::set_chosen(&mut tx, other.id, false).await?;

@@ -158,21 +158,23 @@ pub async fn filtered(
     Ok((submissions?, total))
 }
 
-/// How many of a team's submissions count: since `since`, and in all.
+/// How many of a team's submissions count: those of the day from `start` to before `end`, and in all.
 pub async fn counted(
     conn: &mut Connection,
     phase: PhaseId,
     team: TeamId,
-    since: Timestamp,
+    (start, end): (Timestamp, Timestamp),
 ) -> Result<(i64, i64), StoreError> {
     let row = sqlx::query(
-        "SELECT COUNT(*) AS total, COALESCE(SUM(CASE WHEN created_at >= $3 THEN 1 ELSE 0 END), 0) AS recent \
+        "SELECT COUNT(*) AS total, \
+         COALESCE(SUM(CASE WHEN created_at >= $3 AND created_at < $4 THEN 1 ELSE 0 END), 0) AS recent \
          FROM submissions WHERE phase_id = $1 AND team_id = $2 AND counts = 1 AND trial = 0 \
          AND migrated_from IS NULL",
     )
     .bind(phase.to_string())
     .bind(team.to_string())
-    .bind(since.as_millisecond())
+    .bind(start.as_millisecond())
+    .bind(end.as_millisecond())
     .fetch_one(conn)
     .await?;
     Ok((row.int("recent")?, row.int("total")?))
@@ -203,17 +205,27 @@ pub struct Change {
     pub release_at: Option<Timestamp>,
 }
 
-/// Changes a submission's states. The caller has checked the transition.
+/// Locks a submission for the rest of the transaction. Whoever changes a submission and its runs
+/// locks the submission first, so that two runs that end at the same moment see each other.
+pub async fn lock(conn: &mut Connection, id: SubmissionId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET state = state WHERE id = $1")
+        .bind(id.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Changes a submission's states. The caller has checked the transition. An outcome that is told
+/// later gets the time at which it is told as its end: the true one would tell how long it took.
 pub async fn change(
     conn: &mut Connection,
     id: SubmissionId,
     change: &Change,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let over = change.state.is_final().then(|| now.as_millisecond());
+    let over = change.state.is_final().then(|| change.release_at.unwrap_or(now).as_millisecond());
     sqlx::query(
-        "UPDATE submissions SET state = $2, reason = $3, release_at = $4, \
-         finished_at = COALESCE($5, finished_at) WHERE id = $1",
+        "UPDATE submissions SET state = $2, reason = $3, release_at = $4, finished_at = $5 WHERE id = $1",
     )
     .bind(id.to_string())
     .bind(change.state.as_str())
@@ -225,6 +237,16 @@ pub async fn change(
     if let Some((state, reason)) = &change.told {
         tell(conn, id, *state, reason).await?;
     }
+    Ok(())
+}
+
+/// Keeps the reason of a run that failed while others of its submission go on.
+pub async fn keep_reason(conn: &mut Connection, id: SubmissionId, reason: &Reason) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET reason = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(reason_text(reason))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -254,14 +276,35 @@ pub async fn set_kind(conn: &mut Connection, id: SubmissionId, kind: Kind) -> Re
     Ok(())
 }
 
-/// Notes when the first run began.
-pub async fn mark_started(conn: &mut Connection, id: SubmissionId, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("UPDATE submissions SET started_at = COALESCE(started_at, $2) WHERE id = $1")
-        .bind(id.to_string())
-        .bind(now.as_millisecond())
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Notes that a waiting submission's first run began; false when it had begun before.
+pub async fn mark_started(
+    conn: &mut Connection,
+    id: SubmissionId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE submissions SET state = 'running', disclosed_state = 'running', \
+         started_at = COALESCE(started_at, $2) WHERE id = $1 AND state = 'queued'",
+    )
+    .bind(id.to_string())
+    .bind(now.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that a submission waits again because its only run was given back to the queue: it has not
+/// been begun then, so that stopping it gives the quota back. False when it stays under way.
+pub async fn mark_waiting(conn: &mut Connection, id: SubmissionId) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE submissions SET state = 'queued', disclosed_state = 'queued', started_at = NULL \
+         WHERE id = $1 AND state = 'running' AND NOT EXISTS \
+         (SELECT 1 FROM runs WHERE submission_id = $1 AND state <> 'queued')",
+    )
+    .bind(id.to_string())
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Sets whether a submission counts against the quota.

@@ -25,8 +25,10 @@ const LOOK: Duration = Duration::from_millis(500);
 const RENEW: Duration = Duration::from_secs(1);
 /// How long a worker that is asked to stop lets its runs go on.
 const GRACE: Duration = Duration::from_secs(20);
-/// How long a run waits that was handed back for our own fault.
+/// How long a run waits that was handed back for our own fault the first time; twice that the next.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How long it waits at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Takes runs from the queue and carries them.
 pub struct Worker {
@@ -34,7 +36,7 @@ pub struct Worker {
     id: WorkerId,
     name: String,
     slots: usize,
-    busy: Arc<Mutex<HashSet<(RunId, i64)>>>,
+    busy: Arc<Runs>,
 }
 
 impl Worker {
@@ -58,8 +60,13 @@ impl Worker {
                 () = stop.cancelled() => break,
             };
             let Ok(permit) = permit else { break };
+            while let Some(over) = tasks.try_join_next() {
+                note_panic(over);
+            }
             match queue::lease(&me.carrier.house.db, &me.carrier.house.clock, me.id).await {
                 Ok(Some(lease)) => {
+                    me.carrier.house.event_bell.notify_waiters();
+                    me.carrier.house.event_bell.notify_one();
                     let (me, abandon) = (Arc::clone(&me), abandon.clone());
                     tasks.spawn(async move {
                         me.carry(lease, abandon).await;
@@ -81,7 +88,11 @@ impl Worker {
     }
 
     async fn wind_down(&self, mut tasks: JoinSet<()>, abandon: &CancellationToken) {
-        let over = async { while tasks.join_next().await.is_some() {} };
+        let over = async {
+            while let Some(over) = tasks.join_next().await {
+                note_panic(over);
+            }
+        };
         if tokio::time::timeout(GRACE, over).await.is_err() {
             tracing::info!("handing back the runs that are still under way");
             abandon.cancel();
@@ -96,8 +107,7 @@ impl Worker {
     /// Carries one run while renewing its lease.
     async fn carry(&self, lease: Lease, abandon: CancellationToken) {
         let run = lease.run.id;
-        let key = (run, lease.run.attempt);
-        self.set_busy(key, true);
+        let busy = Busy::enter(&self.busy, (run, lease.run.attempt));
         let cancel = CancellationToken::new();
         let stop_renewing = CancellationToken::new();
         let carrying = self.carrier.carry(lease.clone(), cancel.clone());
@@ -110,30 +120,38 @@ impl Worker {
             },
             renewing
         );
-        self.set_busy(key, false);
+        drop(busy);
         match (result, kept) {
             (Ok(()), _) => {}
             (Err(RunError::Queue(queue::QueueError::Fenced(_))), _) | (Err(_), Kept::Lost) => {
                 tracing::warn!(%run, "the run was handed on while this worker had it; its result is dropped");
             }
-            (Err(error), _) => self.put_back(&lease, &error.to_string()).await,
+            (Err(error), _) => self.put_back(&lease, &error).await,
         }
     }
 
     /// Hands a run back for our own fault, or ends it when that was tried often enough.
-    async fn put_back(&self, lease: &Lease, fault: &str) {
-        tracing::error!(run = %lease.run.id, attempt = lease.run.attempt, fault, "a run failed for our own fault");
+    async fn put_back(&self, lease: &Lease, error: &RunError) {
+        let fault = error.to_string();
+        let attempt = lease.run.attempt;
+        tracing::error!(run = %lease.run.id, attempt, fault, "a run failed for our own fault");
+        let most = if error.is_transient() { queue::MAX_PATIENT_ATTEMPTS } else { queue::MAX_ATTEMPTS };
+        if attempt < most {
+            self.hand_back(lease, &fault, pause_after(attempt)).await;
+        } else if let Err(error) = give_up(&self.carrier.house, lease, &fault).await {
+            tracing::warn!(run = %lease.run.id, %error, "the run could not be ended; its lease will run out");
+        }
+    }
+
+    async fn hand_back(&self, lease: &Lease, fault: &str, pause: Duration) {
         let house = &self.carrier.house;
-        let done: Result<(), RunError> = if queue::db::is_spent(&lease.run) {
-            give_up(house, lease, fault).await
-        } else {
-            async {
-                let mut tx = house.db.begin().await?;
-                queue::hand_back(&mut tx, &house.clock, lease, fault, PAUSE).await?;
-                Ok(tx.commit().await?)
-            }
-            .await
-        };
+        let done: Result<(), RunError> = async {
+            let mut tx = house.db.begin().await?;
+            queue::hand_back(&mut tx, &house.clock, lease, fault, pause).await?;
+            Ok(tx.commit().await?)
+        }
+        .await;
+        house.ring();
         if let Err(error) = done {
             tracing::warn!(run = %lease.run.id, %error, "the run could not be handed back; its lease will run out");
         }
@@ -152,7 +170,7 @@ impl Worker {
                 () = stop.cancelled() => return Kept::Held,
                 () = abandon.cancelled(), if !cancel.is_cancelled() => {
                     // hand back first: the run's own end then finds its fence gone and writes nothing
-                    self.put_back(lease, "the worker was stopped").await;
+                    self.hand_back(lease, "the worker was stopped", Duration::ZERO).await;
                     cancel.cancel();
                     return Kept::Lost;
                 }
@@ -168,15 +186,6 @@ impl Worker {
                 Err(error) => tracing::warn!(%error, "a lease could not be renewed; trying again"),
             }
         }
-    }
-
-    fn set_busy(&self, key: (RunId, i64), busy: bool) {
-        let mut set = self.busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if busy {
-            set.insert(key)
-        } else {
-            set.remove(&key)
-        };
     }
 
     async fn say_alive(&self, stopped: bool) -> Result<(), StoreError> {
@@ -218,10 +227,19 @@ impl Worker {
     async fn keep_house(&self, beat: u32) -> Result<(), StoreError> {
         let house = &self.carrier.house;
         disclose::tell_due(house).await?;
-        let recovered = queue::recover(&house.db, &house.clock).await?;
-        if !recovered.is_empty() {
-            tracing::warn!(runs = recovered.len(), "runs of a worker that went away are queued again");
+        let recovered = queue::recover(&house.db, &house.clock, self.id).await?;
+        if !recovered.queued.is_empty() {
+            let runs = recovered.queued.len();
+            tracing::warn!(runs, "runs of a worker that went away are queued again");
             house.ring();
+        }
+        for lease in &recovered.spent {
+            match give_up(house, lease, "its worker went away each time").await {
+                Ok(()) => {
+                    tracing::error!(run = %lease.run.id, "a run was given up: its worker went away each time")
+                }
+                Err(error) => tracing::warn!(run = %lease.run.id, %error, "a run could not be given up"),
+            }
         }
         if beat.is_multiple_of(5) {
             migrate::migrate_due(house).await?;
@@ -245,6 +263,39 @@ impl Worker {
             Ok(reaped) => tracing::warn!(?reaped, "removed what crashed runs left behind"),
             Err(error) => tracing::warn!(%error, "could not look for what crashed runs left behind"),
         }
+    }
+}
+
+/// How long a run waits after its `attempt`-th failure for our own fault.
+fn pause_after(attempt: i64) -> Duration {
+    let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(10);
+    PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+}
+
+fn note_panic(over: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = over {
+        tracing::error!(%error, "a task of the worker broke off; its lease will run out");
+    }
+}
+
+type Runs = Mutex<HashSet<(RunId, i64)>>;
+
+/// Marks a run as this worker's for as long as it lives, however its task ends.
+struct Busy {
+    runs: Arc<Runs>,
+    key: (RunId, i64),
+}
+
+impl Busy {
+    fn enter(runs: &Arc<Runs>, key: (RunId, i64)) -> Self {
+        runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key);
+        Self { runs: Arc::clone(runs), key }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.key);
     }
 }
 

@@ -8,6 +8,7 @@ use super::error::{Explain, FieldFault};
 use super::words::{Arg, Args};
 use crate::contest::bundle::BundleError;
 use crate::contest::desk::DeskError;
+use crate::contest::draft::DraftError;
 use crate::contest::entry::EntryError;
 use crate::contest::import::{ImportError, PublishError};
 use crate::store::ObjectError;
@@ -327,6 +328,43 @@ impl Explain for DeskError {
         match self {
             Self::Store(error) => error.retry_after(),
             _ => None,
+        }
+    }
+}
+
+impl Explain for DraftError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Scratch(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Bundle(error) => error.status(),
+            Self::Objects(ObjectError::Missing { .. }) | Self::Other => StatusCode::CONFLICT,
+            Self::Objects(error) => error.status(),
+            Self::Import(error) => error.status(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Scratch(_) => "internal",
+            Self::Bundle(error) => error.code(),
+            Self::Objects(ObjectError::Missing { .. }) | Self::Other => "draft-gone",
+            Self::Objects(error) => error.code(),
+            Self::Import(error) => error.code(),
+        }
+    }
+
+    fn args(&self) -> Args {
+        match self {
+            Self::Objects(error) => error.args(),
+            Self::Import(error) => error.args(),
+            _ => Args::new(),
+        }
+    }
+
+    fn faults(&self) -> Vec<FieldFault> {
+        match self {
+            Self::Import(error) => error.faults(),
+            _ => Vec::new(),
         }
     }
 }

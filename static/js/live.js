@@ -1,6 +1,6 @@
 // Live parts of a page. <div id="board" data-live="/…/live" data-live-on="board score"> is fetched
 // anew from this page's address when one of its events arrives, and put in place without losing
-// the focus. Events come from the address by EventSource, which comes back by itself.
+// the focus; so are elements with an id and data-live-part, wherever they stand. Events come from the address by EventSource, which comes back by itself.
 import { localTimes } from "./times.js";
 
 async function refresh(region) {
@@ -12,6 +12,11 @@ async function refresh(region) {
   const focused = document.activeElement?.id;
   region.replaceChildren(...fresh.childNodes);
   localTimes(region);
+  // what else the event may have changed: the standing in the head, what can be done now
+  for (const part of document.querySelectorAll("[data-live-part]")) {
+    const renewed = page.getElementById(part.id);
+    if (renewed && !region.contains(part)) part.replaceChildren(...renewed.childNodes);
+  }
   if (focused && region.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused).focus();
 }
 

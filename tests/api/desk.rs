@@ -3,9 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::support::arena::{
-    Arena, BundleFiles, SLUG, finished, leaderboard, off_by, put_bundle, send_json,
-};
+use super::support::arena::{Arena, BundleFiles, SLUG, finished, leaderboard, off_by, put_bundle, send_json};
 use super::{bare, problem, submit};
 
 #[tokio::test]
@@ -36,7 +34,9 @@ async fn a_submission_is_disqualified_with_a_reason_restored_and_scored_again() 
     let version = board["version"].as_i64().unwrap();
     arena
         .app
-        .until(|| async { alice.get(&leaderboard()).await.ok().json()["version"].as_i64().unwrap() > version })
+        .until(|| async {
+            alice.get(&leaderboard()).await.ok().json()["version"].as_i64().unwrap() > version
+        })
         .await;
     assert_eq!(alice.get(&location).await.ok().json()["scores"], json!({ "rmse": 2.0 }));
     bare(&arena.organizer, Method::POST, &format!("{location}/rerun")).await.ok();
@@ -50,7 +50,11 @@ async fn phases_are_moved_and_stay_in_order() {
     let path = format!("/api/v1/competitions/{SLUG}/desk/phases/0");
     let earlier = json!({ "ends_at": "2001-01-01T00:00:00Z" });
     problem(&send_json(&alice, Method::PATCH, &path, &earlier).await, 403, "forbidden");
-    for wrong in [json!({ "ends_at": "1999-01-01T00:00:00Z" }), json!({ "ends_at": null }), json!({ "ends_at": "2222-01-01T00:00:00Z" })] {
+    for wrong in [
+        json!({ "ends_at": "1999-01-01T00:00:00Z" }),
+        json!({ "ends_at": null }),
+        json!({ "ends_at": "2222-01-01T00:00:00Z" }),
+    ] {
         problem(&send_json(&arena.organizer, Method::PATCH, &path, &wrong).await, 422, "invalid");
     }
     let odd = send_json(&arena.organizer, Method::PATCH, &path, &json!({ "ends_at": "soon" })).await;
@@ -64,7 +68,10 @@ async fn phases_are_moved_and_stay_in_order() {
 async fn a_bundle_is_taken_in_again_refused_with_its_faults_and_given_out() {
     let arena = Arena::waiting(&BundleFiles::new(), |_| {}).await;
     let again = put_bundle(&arena.organizer, SLUG, BundleFiles::new().zip()).await.ok().json();
-    assert_eq!((&again["created"], &again["revision"], &again["changes"]), (&json!(false), &json!(1), &json!([])));
+    assert_eq!(
+        (&again["created"], &again["revision"], &again["changes"]),
+        (&json!(false), &json!(1), &json!([]))
+    );
     let renamed = BundleFiles::new().with("title: Rainfall", "title: Rain and snow");
     let changed = put_bundle(&arena.organizer, SLUG, renamed.zip()).await.ok().json();
     assert_eq!(changed["changes"], json!([{ "path": "title", "old": "Rainfall", "new": "Rain and snow" }]));
@@ -74,7 +81,12 @@ async fn a_bundle_is_taken_in_again_refused_with_its_faults_and_given_out() {
     let field = refused["errors"][0]["field"].as_str().unwrap();
     assert!(field.starts_with("competition.yaml:") && field.ends_with("tasks[0].reference_data"), "{field}");
     let no_zip = put_bundle(&arena.organizer, SLUG, b"not a zip".to_vec()).await;
-    assert!(problem(&no_zip, 422, "bundle-faulty")["errors"][0]["field"].as_str().unwrap().starts_with("bundle.zip"));
+    assert!(
+        problem(&no_zip, 422, "bundle-faulty")["errors"][0]["field"]
+            .as_str()
+            .unwrap()
+            .starts_with("bundle.zip")
+    );
     problem(&put_bundle(&arena.organizer, "No Slug", BundleFiles::new().zip()).await, 422, "invalid");
 
     let path = format!("/api/v1/competitions/{SLUG}/bundle");

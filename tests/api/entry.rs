@@ -38,7 +38,8 @@ async fn only_what_is_public_can_be_downloaded() {
     let visitor = arena.app.visitor();
     let files = format!("/api/v1/competitions/{SLUG}/files");
     let listed = visitor.get(&files).await.ok().json();
-    let names: Vec<_> = listed["items"].as_array().unwrap().iter().map(|f| json!([f["name"], f["kind"]])).collect();
+    let names: Vec<_> =
+        listed["items"].as_array().unwrap().iter().map(|f| json!([f["name"], f["kind"]])).collect();
     assert_eq!(names, [json!(["kit.zip", "starting_kit"]), json!(["public.zip", "public_data"])]);
     let file = &listed["items"][1];
     let response =
@@ -48,7 +49,15 @@ async fn only_what_is_public_can_be_downloaded() {
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes.to_vec())).unwrap();
     let text = std::io::read_to_string(archive.by_name("stations.csv").unwrap()).unwrap();
     assert_eq!(text, "station,height\nA,12\n");
-    for secret in ["reference", "ids.csv", "later", "later.zip", "competition.yaml", "..%2F..%2Fkey", "kit%2F..%2Freference"] {
+    for secret in [
+        "reference",
+        "ids.csv",
+        "later",
+        "later.zip",
+        "competition.yaml",
+        "..%2F..%2Fkey",
+        "kit%2F..%2Freference",
+    ] {
         problem(&visitor.get(&format!("{files}/{secret}")).await, 404, "not-found");
     }
     let all = arena.organizer.get(&files).await.ok().json();
@@ -57,7 +66,8 @@ async fn only_what_is_public_can_be_downloaded() {
 
 #[tokio::test]
 async fn registering_waits_for_the_organizer_where_the_competition_says_so() {
-    let bundle = BundleFiles::new().with("registration_auto_approve: true", "registration_auto_approve: false");
+    let bundle =
+        BundleFiles::new().with("registration_auto_approve: true", "registration_auto_approve: false");
     let arena = Arena::waiting(&bundle, |_| {}).await;
     let alice = arena.app.user("alice").await;
     let alice = alice.program(&alice.token("submit").await);
@@ -72,7 +82,10 @@ async fn registering_waits_for_the_organizer_where_the_competition_says_so() {
     problem(&alice.get(&desk).await, 403, "forbidden");
     let waiting = arena.organizer.get(&desk).await.ok().json();
     let user = waiting["items"][0]["user"].as_str().unwrap().to_owned();
-    assert_eq!((&waiting["items"][0]["login"], &waiting["items"][0]["state"]), (&json!("alice"), &json!("pending")));
+    assert_eq!(
+        (&waiting["items"][0]["login"], &waiting["items"][0]["state"]),
+        (&json!("alice"), &json!("pending"))
+    );
     let path = format!("{desk}/{user}");
     let odd = send_json(&arena.organizer, Method::PUT, &path, &json!({ "state": "perhaps" })).await;
     problem(&odd, 422, "invalid");
@@ -97,7 +110,8 @@ async fn a_team_is_made_named_joined_and_left() {
     problem(&bare(&alice, Method::DELETE, &team).await, 409, "no-team");
     problem(&send_json(&alice, Method::POST, &team, &json!({ "name": " " })).await, 422, "invalid");
     send_json(&alice, Method::POST, &team, &json!({ "name": "北斗" })).await.is(201);
-    let taken = problem(&send_json(&bob, Method::POST, &team, &json!({ "name": "北斗" })).await, 422, "invalid");
+    let taken =
+        problem(&send_json(&bob, Method::POST, &team, &json!({ "name": "北斗" })).await, 422, "invalid");
     assert_eq!(taken["errors"][0]["code"], "team-name-taken");
     problem(&send_json(&alice, Method::POST, &team, &json!({ "name": "南斗" })).await, 409, "in-team");
     let renamed = send_json(&alice, Method::PATCH, &team, &json!({ "name": "南斗" })).await.ok().json();
@@ -105,7 +119,11 @@ async fn a_team_is_made_named_joined_and_left() {
 
     let invitation = bare(&alice, Method::POST, &format!("{team}/invitation")).await.is(201).json();
     let members = format!("{team}/members");
-    problem(&send_json(&bob, Method::POST, &members, &json!({ "invitation": "no" })).await, 410, "bad-invitation");
+    problem(
+        &send_json(&bob, Method::POST, &members, &json!({ "invitation": "no" })).await,
+        410,
+        "bad-invitation",
+    );
     let joined = send_json(&bob, Method::POST, &members, &invitation).await.is(201).json();
     let names: Vec<_> = joined["members"].as_array().unwrap().iter().map(|m| m["name"].clone()).collect();
     assert_eq!(names, ["alice 先生", "bob 先生"]);

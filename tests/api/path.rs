@@ -95,7 +95,8 @@ async fn hidden_columns_are_in_no_response_but_the_organizers() {
     }
     let board = arena.organizer.get(&leaderboard()).await.ok().json();
     assert_eq!(board["entries"][0]["hidden_scores"], json!({ "mae_secret": 4.0 }));
-    let desk = arena.organizer.get(&format!("{competition}/desk/submissions?state=finished")).await.ok().json();
+    let desk =
+        arena.organizer.get(&format!("{competition}/desk/submissions?state=finished")).await.ok().json();
     assert_eq!(desk["items"][0]["scores"], json!({ "rmse": 4.0, "mae_secret": 4.0 }));
     assert_eq!((&desk["items"][0]["state"], &desk["total"]), (&json!("finished"), &json!(1)));
     arena.organizer.get(&location).await.ok().lacks("mae_secret");
@@ -109,7 +110,10 @@ async fn what_is_wrong_with_a_result_is_said_with_its_line() {
     let text = String::from_utf8(off_by(0.0)).unwrap().replace("\n7,", "\n7,x");
     let made = submit(&alice, text.into_bytes(), &[]).await.is(201);
     let over = finished(&alice, made.header("location")).await;
-    assert_eq!((&over["status"], &over["scores"], &over["improved"]), (&json!("rejected"), &json!({}), &Value::Null));
+    assert_eq!(
+        (&over["status"], &over["scores"], &over["improved"]),
+        (&json!("rejected"), &json!({}), &Value::Null)
+    );
     assert!(over["reason"]["text"].as_str().is_some_and(|text| !text.is_empty()), "{over:#}");
     assert!(over["reason"]["faults"].to_string().contains('8'), "the line is named: {over:#}");
     assert_eq!(over["counts"], false, "a rejected one costs no quota");
@@ -160,7 +164,8 @@ async fn a_file_may_come_before_the_texts_and_nothing_of_it_is_left_behind() {
         .part("file", part)
         .text("message", "after the file")
         .text("later", "a field that nobody knows");
-    let sent = alice.send(reqwest::Method::POST, &submissions(), &[], |request| request.multipart(form)).await;
+    let sent =
+        alice.send(reqwest::Method::POST, &submissions(), &[], |request| request.multipart(form)).await;
     assert_eq!(sent.is(201).json()["message"], "after the file");
     let spool = arena.app.app.settings.work_dir.join("spool");
     assert_eq!(std::fs::read_dir(spool).unwrap().count(), 0);

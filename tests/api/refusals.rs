@@ -3,9 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::support::arena::{
-    Arena, BundleFiles, SLUG, off_by, put_bundle, register, send_json, submissions,
-};
+use super::support::arena::{Arena, BundleFiles, SLUG, off_by, put_bundle, register, send_json, submissions};
 use super::support::{PASSWORD, TestApp};
 use super::{bare, problem, submit};
 
@@ -37,7 +35,11 @@ async fn requests_that_cannot_be_understood() {
     problem(&post("application/json", b"{\"terms".to_vec()).await, 400, "bad-request");
     problem(&post("application/json", b"{\"terms_digest\": 7}".to_vec()).await, 422, "invalid");
     problem(&post("application/json", vec![b' '; 2 << 20]).await, 413, "too-large");
-    problem(&post("application/json", b"{\"terms_digest\": \"old\"}".to_vec()).await, 403, "terms-not-accepted");
+    problem(
+        &post("application/json", b"{\"terms_digest\": \"old\"}".to_vec()).await,
+        403,
+        "terms-not-accepted",
+    );
 
     let send = async |kind: &'static str, body: &'static str| {
         let headers = [("content-type", kind)];
@@ -146,7 +148,10 @@ async fn the_quota_is_told_truly_and_a_cancel_before_the_start_gives_back() {
     submit(&alice, off_by(2.0), &[]).await.is(201);
     for fields in [&[][..], &[("trial", "false")][..]] {
         let told = problem(&submit(&alice, off_by(3.0), fields).await, 429, "daily-quota");
-        assert!(told["mend"].as_str().unwrap().contains("UTC") || told["detail"].as_str().unwrap().contains("UTC"));
+        assert!(
+            told["mend"].as_str().unwrap().contains("UTC")
+                || told["detail"].as_str().unwrap().contains("UTC")
+        );
     }
     let quota = || async {
         let document = alice.get(&format!("/api/v1/competitions/{SLUG}")).await.ok().json();

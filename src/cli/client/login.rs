@@ -29,7 +29,12 @@ pub(super) async fn log_in(args: LoginArgs) -> Done {
     let made: FreshToken = server.document(response).await?;
     let kept = Credentials { server: base, login: args.login, id: made.id, token: made.token };
     let file = kept.store()?;
-    println!("Logged in to {} as {}; the token ends on {}.", kept.server, kept.login, made.expires_at.strftime("%F"));
+    println!(
+        "Logged in to {} as {}; the token ends on {}.",
+        kept.server,
+        kept.login,
+        made.expires_at.strftime("%F")
+    );
     eprintln!("It is kept in {}.", file.display());
     Ok(())
 }

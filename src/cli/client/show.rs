@@ -28,7 +28,8 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>], csv: bool) -> Done {
         }
         return Ok(writer.flush().context("cannot write")?);
     }
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     let widths: Vec<usize> = (0..head.len())
         .map(|place| {
             let cells = rows.iter().filter_map(|row| row.get(place)).map(|cell| measure_text_width(cell));

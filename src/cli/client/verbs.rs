@@ -63,7 +63,8 @@ pub(super) async fn submissions(common: &Common, competition: &str, phase: Optio
     let wanted = phase.map(|phase| format!("&phase={phase}")).unwrap_or_default();
     let mut all: Vec<Submission> = Vec::new();
     loop {
-        let path = format!("{}/submissions?limit=200&offset={}{wanted}", competition_path(competition), all.len());
+        let path =
+            format!("{}/submissions?limit=200&offset={}{wanted}", competition_path(competition), all.len());
         let page: List<Submission> = server.get(&path).await?;
         let (count, total) = (page.items.len(), page.total);
         all.extend(page.items);
@@ -123,13 +124,18 @@ pub(super) async fn leaderboard(args: &LeaderboardArgs) -> Done {
         return Ok(());
     }
     let mut head = vec!["rank", "team"];
-    head.extend(board.columns.iter().map(|column| if args.common.csv { &column.key } else { &column.title }.as_str()));
+    head.extend(
+        board.columns.iter().map(|column| if args.common.csv { &column.key } else { &column.title }.as_str()),
+    );
     head.extend(["entries", "last improved"]);
     let row = |row: &Row| {
         let mut cells = vec![row.rank.to_string(), row.team.name.clone()];
-        cells.extend(board.columns.iter().map(|column| {
-            row.scores.get(&column.key).map(|value| number(*value)).unwrap_or_default()
-        }));
+        cells.extend(
+            board
+                .columns
+                .iter()
+                .map(|column| row.scores.get(&column.key).map(|value| number(*value)).unwrap_or_default()),
+        );
         cells.extend([row.entries.to_string(), minute(row.last_improved)]);
         cells
     };

@@ -163,6 +163,11 @@ pub async fn team_for_submitting(
     if let Some(team) = db::team_of(tx, competition.id, user).await? {
         return Ok(team);
     }
+    db::lock_teams(tx, competition.id).await?;
+    // another request of the same person may have made it meanwhile
+    if let Some(team) = db::team_of(tx, competition.id, user).await? {
+        return Ok(team);
+    }
     let wanted: String = display_name.chars().filter(|c| !c.is_control()).take(30).collect();
     let wanted = if wanted.trim().is_empty() { "Team".to_owned() } else { wanted.trim().to_owned() };
     let mut name = wanted.clone();
@@ -208,6 +213,7 @@ pub async fn create_team(
 ) -> Result<Team, EntryError> {
     open_for_teams(competition, clock.now())?;
     let name = checked_name(name)?;
+    db::lock_teams(tx, competition.id).await?;
     if let Some(team) = db::team_of(tx, competition.id, user).await? {
         return Err(EntryError::InTeam(team.name));
     }
@@ -229,6 +235,7 @@ pub async fn rename_team(
     name: &str,
 ) -> Result<Team, EntryError> {
     let name = checked_name(name)?;
+    db::lock_teams(tx, competition.id).await?;
     let mut team = db::team_of(tx, competition.id, user).await?.ok_or(EntryError::NoTeam)?;
     if team.name != name && db::team_named(tx, competition.id, &name).await? {
         return Err(EntryError::NameTaken(name));
@@ -293,6 +300,7 @@ pub async fn join(
 ) -> Result<Team, EntryError> {
     let now = clock.now();
     open_for_teams(competition, now)?;
+    db::lock_teams(tx, competition.id).await?;
     let (team, members) = invited_to(tx, competition, secret).await?;
     let present = members.iter().filter(|m| m.left_at.is_none()).count();
     if members.iter().any(|m| m.user == user && m.left_at.is_none()) {
@@ -323,7 +331,9 @@ pub async fn leave(
 ) -> Result<TeamId, EntryError> {
     let now = clock.now();
     open_for_teams(competition, now)?;
+    db::lock_teams(tx, competition.id).await?;
     let team = db::team_of(tx, competition.id, user).await?.ok_or(EntryError::NoTeam)?;
+    db::lock(tx, team.id, now).await?;
     let present = db::members(tx, team.id).await?.iter().filter(|m| m.left_at.is_none()).count();
     if present == 1 && db::has_submitted(tx, team.id).await? {
         return Err(EntryError::LastMember(team.name));

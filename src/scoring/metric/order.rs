@@ -5,6 +5,8 @@ use super::parallel::{each, threads_for};
 
 /// Values looked at to find where to split.
 const SAMPLE: usize = 1021;
+/// Bits that the radix sort looks at.
+const RADIX_BITS: u32 = 32;
 
 /// An integer that sorts as the number does; both zeros get one key. NaN must not occur.
 pub(crate) fn key(value: f64) -> u64 {
@@ -67,13 +69,17 @@ pub(super) fn sort_keys(keys: &mut Vec<u64>) {
     radix_sort::<false>(keys, &mut Vec::new());
 }
 
-/// Byte-wise radix sort from the least significant byte; bytes that all keys share cost nothing.
-/// With `CARRY`, `carried` (of the same length) is permuted along.
+/// Sorts keys in place; with `CARRY`, `carried` (of the same length) is permuted along. A byte-wise
+/// radix sort by the 32 highest bits that differ brings almost all keys to their place; the few that
+/// share those bits are then sorted among themselves.
 fn radix_sort<const CARRY: bool>(keys: &mut Vec<u64>, carried: &mut Vec<u32>) {
-    let mut counts = [[0usize; 256]; 8];
+    let Some(first) = keys.first().copied() else { return };
+    let differing = keys.iter().fold(0, |bits, key| bits | (key ^ first));
+    let shift = (u64::BITS - differing.leading_zeros()).saturating_sub(RADIX_BITS);
+    let mut counts = [[0usize; 256]; RADIX_BITS as usize / 8];
     for key in keys.iter() {
         for (byte, counts) in counts.iter_mut().enumerate() {
-            counts[(key >> (8 * byte)) as usize & 255] += 1;
+            counts[(key >> shift >> (8 * byte)) as usize & 255] += 1;
         }
     }
     let mut spare_keys = vec![0u64; keys.len()];
@@ -89,7 +95,7 @@ fn radix_sort<const CARRY: bool>(keys: &mut Vec<u64>, carried: &mut Vec<u32>) {
             start += count;
         }
         for (index, key) in keys.iter().enumerate() {
-            let place = &mut next[(key >> (8 * byte)) as usize & 255];
+            let place = &mut next[(key >> shift >> (8 * byte)) as usize & 255];
             spare_keys[*place] = *key;
             if CARRY {
                 spare_carried[*place] = carried[index];
@@ -98,6 +104,36 @@ fn radix_sort<const CARRY: bool>(keys: &mut Vec<u64>, carried: &mut Vec<u32>) {
         }
         std::mem::swap(keys, &mut spare_keys);
         std::mem::swap(carried, &mut spare_carried);
+    }
+    drop((spare_keys, spare_carried));
+    if shift > 0 {
+        sort_within_prefixes::<CARRY>(keys, carried, shift);
+    }
+}
+
+/// Sorts every run of keys that agree in all bits from `shift` on.
+fn sort_within_prefixes<const CARRY: bool>(keys: &mut [u64], carried: &mut [u32], shift: u32) {
+    let mut pairs = Vec::new();
+    let mut start = 0;
+    while start < keys.len() {
+        let prefix = keys[start] >> shift;
+        let end = start + keys[start..].iter().take_while(|key| **key >> shift == prefix).count();
+        let run = &mut keys[start..end];
+        if !run.is_sorted() {
+            if CARRY {
+                let rows = &mut carried[start..end];
+                pairs.clear();
+                pairs.extend(run.iter().copied().zip(rows.iter().copied()));
+                pairs.sort_unstable();
+                for (place, (key, row)) in pairs.iter().enumerate() {
+                    run[place] = *key;
+                    rows[place] = *row;
+                }
+            } else {
+                run.sort_unstable();
+            }
+        }
+        start = end;
     }
 }
 
@@ -158,11 +194,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn radix_sort_sorts(mut keys in prop::collection::vec(any::<u64>(), 0..500)) {
-            let mut expected = keys.clone();
+        fn radix_sort_sorts(mut keys in prop::collection::vec(any::<u64>(), 0..500), mask in any::<u64>()) {
+            // Under a mask many keys share their high bits, or differ in few.
+            keys.iter_mut().for_each(|key| *key &= mask | 0xff);
+            let mut expected: Vec<(u64, u32)> = keys.iter().copied().zip(0..).collect();
             expected.sort_unstable();
+            let (mut sorted, mut rows) = (keys.clone(), (0..keys.len() as u32).collect());
+            radix_sort::<true>(&mut sorted, &mut rows);
+            prop_assert!(sorted.iter().zip(&rows).all(|(key, row)| *key == keys[*row as usize]));
             sort_keys(&mut keys);
-            prop_assert_eq!(keys, expected);
+            prop_assert_eq!(&keys, &sorted);
+            prop_assert_eq!(keys, expected.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+            rows.sort_unstable();
+            prop_assert!(rows.into_iter().eq(0..expected.len() as u32));
         }
     }
 }

@@ -25,8 +25,8 @@ fn a_declaration_is_one_mapping_or_a_list() {
         range: Some([0.0, 300.0]),
         ..MetricSpec::new(MetricName::Rmse, "rmse", "arr_delay", "arr_delay", "row_id")
     };
-    assert_eq!(one.unwrap().0, std::slice::from_ref(&rmse));
     assert_eq!(rmse.validate(), []);
+    assert_eq!(one.unwrap().0, [rmse]);
     let several = read(
         "- {name: ndcg@10, column: a, prediction: s, target: r, id: i, group: q}\n\
          - {name: f1_macro, column: b, prediction: c, target: t, id: i, labels: [1, 2.0, no]}\n\

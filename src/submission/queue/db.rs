@@ -9,6 +9,8 @@ use crate::store::{Connection, Row, StoreError};
 use crate::submission::model::{Run, RunState, Step};
 
 /// Runs that wait, in the order in which they will be served: the one place that says what is fair.
+/// A team whose closed run has ended but is not told yet waits for the tick: the start of its next
+/// run would tell when the one before ended.
 const FAIR_ORDER: &str = "FROM runs r \
      LEFT JOIN (SELECT competition_id, COUNT(*) AS n FROM runs WHERE state = 'running' \
                 GROUP BY competition_id) cb ON cb.competition_id = r.competition_id \
@@ -16,7 +18,8 @@ const FAIR_ORDER: &str = "FROM runs r \
                 GROUP BY team_id) tb ON tb.team_id = r.team_id \
      LEFT JOIN queue_turns ct ON ct.scope = 'competition ' || r.competition_id \
      LEFT JOIN queue_turns tt ON tt.scope = 'team ' || r.team_id \
-     WHERE r.state = 'queued' AND r.available_at <= $1 \
+     WHERE r.state = 'queued' AND r.available_at <= $1 AND NOT EXISTS \
+     (SELECT 1 FROM submissions held WHERE held.release_at IS NOT NULL AND held.team_id = r.team_id) \
      ORDER BY r.priority, COALESCE(cb.n, 0), COALESCE(ct.turn, 0), COALESCE(tb.n, 0), \
      COALESCE(tt.turn, 0), r.created_at, r.id";
 
@@ -75,13 +78,15 @@ pub async fn anything_waits(conn: &mut Connection, now: Timestamp) -> Result<boo
     Ok(row.is_some())
 }
 
-/// The run to be served next.
-pub async fn next(conn: &mut Connection, now: Timestamp) -> Result<Option<RunId>, StoreError> {
-    let row = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT r.id AS id {FAIR_ORDER} LIMIT 1")))
-        .bind(now.as_millisecond())
-        .fetch_optional(conn)
-        .await?;
-    row.map(|row| row.parsed("id")).transpose()
+/// The run to be served next, and its submission.
+pub async fn next(
+    conn: &mut Connection,
+    now: Timestamp,
+) -> Result<Option<(RunId, SubmissionId)>, StoreError> {
+    let chosen = format!("SELECT r.id AS id, r.submission_id AS submission_id {FAIR_ORDER} LIMIT 1");
+    let row =
+        sqlx::query(sqlx::AssertSqlSafe(chosen)).bind(now.as_millisecond()).fetch_optional(conn).await?;
+    row.map(|row| Ok((row.parsed("id")?, row.parsed("submission_id")?))).transpose()
 }
 
 /// How many runs are ahead of a submission's first waiting one; `None` when none waits.
@@ -246,16 +251,53 @@ pub async fn any_lapsed(conn: &mut Connection, now: Timestamp) -> Result<bool, S
     Ok(row.is_some())
 }
 
-/// Puts runs whose lease has run out back in the queue.
-pub async fn recover(conn: &mut Connection, now: Timestamp) -> Result<Vec<Run>, StoreError> {
+/// Runs whose lease has run out, and their submissions, in an order that is the same for everybody.
+pub async fn lapsed(conn: &mut Connection, now: Timestamp) -> Result<Vec<(RunId, SubmissionId)>, StoreError> {
     let rows = sqlx::query(
-        "UPDATE runs SET state = 'queued', step = 'waiting', worker_id = NULL, lease_until = NULL, \
-         fault = 'the worker went away' WHERE state = 'running' AND lease_until < $1 RETURNING *",
+        "SELECT id, submission_id FROM runs WHERE state = 'running' AND lease_until < $1 \
+         ORDER BY submission_id, id",
     )
     .bind(now.as_millisecond())
     .fetch_all(conn)
     .await?;
-    rows.iter().map(run).collect()
+    rows.iter().map(|row| Ok((row.parsed("id")?, row.parsed("submission_id")?))).collect()
+}
+
+/// Puts a run whose lease has run out back in the queue; `None` when it was begun as often as it may,
+/// or is held again.
+pub async fn recover(conn: &mut Connection, id: RunId, now: Timestamp) -> Result<Option<Run>, StoreError> {
+    let row = sqlx::query(
+        "UPDATE runs SET state = 'queued', step = 'waiting', worker_id = NULL, lease_until = NULL, \
+         fault = 'the worker went away' \
+         WHERE id = $1 AND state = 'running' AND lease_until < $2 AND attempt < $3 RETURNING *",
+    )
+    .bind(id.to_string())
+    .bind(now.as_millisecond())
+    .bind(MAX_ATTEMPTS)
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(run).transpose()
+}
+
+/// Takes over a run whose lease has run out and that was begun as often as it may.
+pub async fn take_over(
+    conn: &mut Connection,
+    id: RunId,
+    worker: WorkerId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Run>, StoreError> {
+    let row = sqlx::query(
+        "UPDATE runs SET fence = fence + 1, worker_id = $2, lease_until = $4 \
+         WHERE id = $1 AND state = 'running' AND lease_until < $3 RETURNING *",
+    )
+    .bind(id.to_string())
+    .bind(worker.to_string())
+    .bind(now.as_millisecond())
+    .bind(until.as_millisecond())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(run).transpose()
 }
 
 /// Takes a submission's waiting runs out of the queue.
@@ -289,11 +331,6 @@ pub async fn by_id(conn: &mut Connection, id: RunId) -> Result<Option<Run>, Stor
     let row =
         sqlx::query("SELECT * FROM runs WHERE id = $1").bind(id.to_string()).fetch_optional(conn).await?;
     row.as_ref().map(run).transpose()
-}
-
-/// Whether a run has been begun as often as it may.
-pub fn is_spent(run: &Run) -> bool {
-    run.attempt >= MAX_ATTEMPTS
 }
 
 /// How many runs are under way.

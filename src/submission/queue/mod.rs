@@ -12,16 +12,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::model::{Purpose, Run, RunState, Step};
+use super::model::{Purpose, Run, RunState, State, Step};
 use crate::clock::{Clock, Entropy};
 use crate::ids::{CompetitionId, RunId, SubmissionId, TaskId, TeamId, WorkerId};
-use crate::store::{Db, StoreError, Tx};
+use crate::store::{Db, StoreError, Tx, events};
 
 /// How long a lease lasts unless renewed.
 pub const LEASE: Duration = Duration::from_secs(30);
 
 /// How often a run is begun before our own failures end it.
 pub const MAX_ATTEMPTS: i64 = 3;
+
+/// How often a run is begun when what failed comes back by itself (the engine is restarted, the disk
+/// gets free): with the pauses between, for about a quarter of an hour.
+pub const MAX_PATIENT_ATTEMPTS: i64 = 9;
 
 /// Priority of a team's submission; smaller goes first.
 pub const NORMAL: i64 = 100;
@@ -119,18 +123,28 @@ pub async fn lease(db: &Db, clock: &Clock, worker: WorkerId) -> Result<Option<Le
     }
     let mut tx = db.begin().await?;
     let now = clock.now();
-    while let Some(id) = db::next(&mut tx, now).await? {
+    while let Some((id, submission)) = db::next(&mut tx, now).await? {
+        super::db::lock(&mut tx, submission).await?;
         // on PostgreSQL another worker may have taken it since
         if let Some(run) = db::take(&mut tx, id, worker, now, until(now)).await? {
             let turn = db::next_turn(&mut tx).await?;
             db::serve(&mut tx, &format!("competition {}", run.competition), turn).await?;
             db::serve(&mut tx, &format!("team {}", run.team), turn).await?;
-            super::db::mark_started(&mut tx, run.submission, now).await?;
+            if matches!(run.purpose, Purpose::Score | Purpose::Trial)
+                && super::db::mark_started(&mut tx, submission, now).await?
+            {
+                tell(&mut tx, now, submission, State::Running).await?;
+            }
             tx.commit().await?;
             return Ok(Some(Lease { run, worker }));
         }
     }
     Ok(None)
+}
+
+async fn tell(tx: &mut Tx, now: Timestamp, id: SubmissionId, state: State) -> Result<(), StoreError> {
+    let payload = serde_json::json!({ "id": id, "status": state });
+    events::publish(tx, now, (&super::topic(id), "status"), &payload).await
 }
 
 fn until(now: Timestamp) -> Timestamp {
@@ -146,9 +160,11 @@ pub async fn renew(db: &Db, clock: &Clock, lease: &Lease) -> Result<Renewal, Sto
     let now = clock.now();
     let renewal = if db::renew(&mut tx, lease.run.id, lease.run.fence, until(now)).await? {
         let submission = super::db::by_id(&mut tx, lease.run.submission).await?;
+        // a team stops its submission, not the organizer's rescore of it
+        let stoppable = matches!(lease.run.purpose, Purpose::Score | Purpose::Trial);
         match submission.and_then(|s| s.cancel_requested_at) {
-            Some(_) => Renewal::CancelAsked,
-            None => Renewal::Held,
+            Some(_) if stoppable => Renewal::CancelAsked,
+            _ => Renewal::Held,
         }
     } else {
         Renewal::Lost
@@ -219,25 +235,55 @@ pub async fn hand_back(
     pause: Duration,
 ) -> Result<(), QueueError> {
     let again = clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
-    match db::hand_back(tx, lease.run.id, lease.run.fence, fault, again).await? {
-        true => Ok(()),
-        false => Err(QueueError::Fenced(lease.run.id)),
+    super::db::lock(tx, lease.run.submission).await?;
+    if !db::hand_back(tx, lease.run.id, lease.run.fence, fault, again).await? {
+        return Err(QueueError::Fenced(lease.run.id));
     }
+    Ok(wait_again(tx, clock.now(), &lease.run).await?)
 }
 
-/// Gives back to the queue every run whose worker let its lease run out.
+/// Says that a submission waits again when its run was given back.
+async fn wait_again(tx: &mut Tx, now: Timestamp, run: &Run) -> Result<(), StoreError> {
+    if matches!(run.purpose, Purpose::Score | Purpose::Trial)
+        && super::db::mark_waiting(tx, run.submission).await?
+    {
+        tell(tx, now, run.submission, State::Queued).await?;
+    }
+    Ok(())
+}
+
+/// What became of the runs whose worker let its lease run out.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Those that wait again.
+    pub queued: Vec<Run>,
+    /// Those that were begun as often as they may: they are the caller's now, to be ended.
+    pub spent: Vec<Lease>,
+}
+
+/// Gives back to the queue every run whose worker let its lease run out, and takes over for `worker`
+/// those that killed their worker too often.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn recover(db: &Db, clock: &Clock) -> Result<Vec<Run>, StoreError> {
+pub async fn recover(db: &Db, clock: &Clock, worker: WorkerId) -> Result<Recovered, StoreError> {
     let now = clock.now();
+    let mut recovered = Recovered::default();
     if !db::any_lapsed(&mut *db.read().await?, now).await? {
-        return Ok(Vec::new());
+        return Ok(recovered);
     }
     let mut tx = db.begin().await?;
-    let runs = db::recover(&mut tx, now).await?;
+    for (id, submission) in db::lapsed(&mut tx, now).await? {
+        super::db::lock(&mut tx, submission).await?;
+        if let Some(run) = db::recover(&mut tx, id, now).await? {
+            wait_again(&mut tx, now, &run).await?;
+            recovered.queued.push(run);
+        } else if let Some(run) = db::take_over(&mut tx, id, worker, now, until(now)).await? {
+            recovered.spent.push(Lease { run, worker });
+        }
+    }
     tx.commit().await?;
-    Ok(runs)
+    Ok(recovered)
 }
 
 /// A submission's place in the queue.

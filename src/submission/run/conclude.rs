@@ -5,16 +5,20 @@ use jiff::Timestamp;
 
 use super::{Carrier, Job, Outcome, Report, RunError};
 use crate::airlock::db::Context;
-use crate::airlock::lane1::{self, ReplyKind};
+use crate::airlock::lane1::{self, ReplyKind, Tick};
+use crate::airlock::rule::failure_bits;
 use crate::audit::{self, Actor, Entry};
 use crate::contest::db as contest_db;
 use crate::house::House;
 use crate::ids::RunId;
 use crate::store::{ObjectKey, StoreError, Tx};
 use crate::submission::db::{self, Change};
-use crate::submission::model::{Kind, Purpose, Reason, Run, RunState, State, Submission};
+use crate::submission::model::{Purpose, Reason, Run, RunState, State, Submission};
 use crate::submission::queue::{self, NORMAL, NewRun};
 use crate::submission::{announce, announce_board};
+
+/// Code of the reason that is told of a closed run's failure.
+const CLOSED: &str = "closed";
 
 /// Concludes a run. Dropped or refused, nothing of it was written.
 pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Result<(), RunError> {
@@ -31,23 +35,43 @@ pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Re
         other => other,
     };
     let mut tx = house.db.begin().await?;
+    // two runs of a submission that end at the same moment see each other
+    db::lock(&mut tx, job.submission.id).await?;
+    let gone = || RunError::Ours("the run's submission is not in the database".to_owned());
+    let submission = db::by_id(&mut tx, job.submission.id).await?.ok_or_else(gone)?;
+    let runs = queue::db::of_submission(&mut tx, submission.id).await?;
+    let purpose = job.run().purpose;
+    // who asked to stop a closed run is told that it was stopped, whatever came first: else the
+    // answer would tell when it ended
+    let outcome = match outcome {
+        _ if closed && purpose == Purpose::Score && submission.cancel_requested_at.is_some() => {
+            Outcome::Cancelled
+        }
+        outcome => outcome,
+    };
     let now = house.clock.now();
-    let (state, reason) = told(&mut tx, house, job, closed, outcome).await?;
+    let tick = closed.then(|| {
+        let started = newest(&runs, purpose).iter().filter_map(|r| r.started_at).min().unwrap_or(now);
+        lane1::release_tick(started, now, job.limit())
+    });
+    let scored = ending.scoring_end.is_some();
+    let (state, reason) = told(&mut tx, house, job, tick, scored, outcome).await?;
     queue::finish(&mut tx, &house.clock, &job.lease, state, &ending).await?;
-    if job.submission.kind != kind {
-        db::set_kind(&mut tx, job.submission.id, kind).await?;
+    if submission.kind != kind {
+        db::set_kind(&mut tx, submission.id, kind).await?;
     }
     let entry = Entry::new(now, Actor::System, "run.concluded", ("run", job.run().id))
         .competition(job.competition.id)
-        .detail("submission", job.submission.id.to_string())
-        .detail("purpose", job.run().purpose.as_str())
+        .detail("submission", submission.id.to_string())
+        .detail("purpose", purpose.as_str())
         .detail("attempt", job.run().attempt)
         .detail("bundle", job.competition.digest.as_str())
         .detail("authorised", job.authorised.about());
     audit::record(&mut tx, entry).await?;
-    settle(&mut tx, house, job, kind, closed, state, reason).await?;
+    settle(&mut tx, house, job, &submission, tick, reason).await?;
     tx.commit().await?;
     house.ring();
+    tracing::info!(submission = %submission.id, %purpose, closed, kind = %kind, "run concluded");
     Ok(())
 }
 
@@ -63,18 +87,22 @@ fn context(job: &Job) -> Context {
     }
 }
 
-/// Passes an outcome through the airlock; what comes out may be told.
+/// Passes an outcome through the airlock; what comes out may be told, of a closed run at its `tick`.
+/// `scored` says whether the scoring began: what fails before it on public input is a public fact.
 async fn told(
     tx: &mut Tx,
     house: &House,
     job: &Job,
-    closed: bool,
+    tick: Option<Tick>,
+    scored: bool,
     outcome: Outcome,
 ) -> Result<(RunState, Reason), StoreError> {
     let task = job.task.id;
     let context = context(job);
-    if closed && !matches!(outcome, Outcome::Rejected(_)) {
-        lane1::reply_outcome(tx, house, &context, task).await?;
+    if let Some(tick) = tick
+        && !matches!(outcome, Outcome::Rejected(_))
+    {
+        lane1::reply_outcome(tx, house, &context, task, tick.bits).await?;
     }
     match outcome {
         Outcome::Scored { scores, columns } => {
@@ -89,23 +117,30 @@ async fn told(
             };
             Ok(match cleared {
                 Ok(()) => (RunState::Finished, Reason::default()),
+                Err(_) if tick.is_some() => (RunState::Failed, closed_failure()),
                 Err(refusal) => (RunState::Failed, Reason::new("scores-refused", refusal.to_string())),
             })
         }
         Outcome::Rejected(reason) => Ok((RunState::Rejected, reason)),
         Outcome::Cancelled => Ok((RunState::Cancelled, Reason::new("cancelled", "stopped before it ended"))),
-        Outcome::Failed(_) if closed => {
-            let text = "the run failed; what happened on hidden input is not told. The log of the same \
-                        program on the public twin, where the task has one, helps to find out";
-            Ok((RunState::Failed, Reason::new("closed", text)))
+        Outcome::Failed(_) if tick.is_some() => {
+            lane1::reply_closed_failure(tx, house, &context, task).await?;
+            Ok((RunState::Failed, closed_failure()))
         }
         Outcome::Failed(reason) => {
-            if !job.on_twin() {
-                lane1::reply_failure(tx, house, &context, task).await?;
+            if scored && !job.on_twin() {
+                let bits = failure_bits(job.competition.definition.leaderboard.columns.len());
+                lane1::reply_failure(tx, house, &context, task, bits).await?;
             }
             Ok((RunState::Failed, reason))
         }
     }
+}
+
+fn closed_failure() -> Reason {
+    let text = "the run failed; what happened on hidden input is not told. The log of the same \
+                program on the public twin, where the task has one, helps to find out";
+    Reason::new(CLOSED, text)
 }
 
 /// Draws the submission's states from those of its runs, and what follows from them.
@@ -113,59 +148,81 @@ async fn settle(
     tx: &mut Tx,
     house: &House,
     job: &Job,
-    kind: Kind,
-    closed: bool,
-    state: RunState,
+    submission: &Submission,
+    tick: Option<Tick>,
     reason: Reason,
 ) -> Result<(), StoreError> {
-    let submission = &job.submission;
     match job.run().purpose {
         Purpose::Twin => return announce(tx, house, submission, submission.disclosed_state).await,
-        Purpose::Rescore => return settle_rescore(tx, house, job).await,
+        Purpose::Rescore => return settle_rescore(tx, house, job, submission).await,
         Purpose::Score | Purpose::Trial => {}
-    }
-    if state == RunState::Failed && closed && job.task.definition.twin.is_some() {
-        enqueue_twin(tx, house, job).await?;
     }
     let runs = queue::db::of_submission(tx, submission.id).await?;
     let Some((overall, deciding)) = overall(&runs, job.run().purpose) else {
+        // the reason of a run that failed is kept until the others are over
+        let own = runs.iter().find(|r| r.id == job.run().id);
+        if own.is_some_and(|r| matches!(r.state, RunState::Failed | RunState::Rejected)) {
+            db::keep_reason(tx, submission.id, &reason).await?;
+        }
         return Ok(());
     };
-    let reason = if deciding == job.run().id { reason } else { stored_reason(tx, submission).await? };
+    let reason = if deciding == job.run().id { reason } else { submission.reason.clone() };
     let now = house.clock.now();
-    let release_at = closed.then(|| {
-        let started = runs.iter().filter_map(|r| r.started_at).min().unwrap_or(now);
-        lane1::release_time(started, now, job.limit())
-    });
-    let release_at = release_at.filter(|&at| at > now);
+    // what is refused for public facts may be told at once
+    let release_at = tick.map(|t| t.at).filter(|&at| at > now && overall != State::Rejected);
     let told = release_at.is_none().then(|| (overall, reason.clone()));
+    let concluded = Submission { reason: reason.clone(), ..submission.clone() };
     db::change(tx, submission.id, &Change { state: overall, reason, told, release_at }, now).await?;
     if overall == State::Rejected {
         db::set_counts(tx, submission.id, false).await?;
     }
     if release_at.is_none() {
-        announce(tx, house, submission, overall).await?;
-        if overall == State::Finished && !submission.trial {
-            stand(tx, house, job).await?;
-        }
+        follow(tx, house, &concluded, overall).await?;
     }
-    tracing::info!(submission = %submission.id, state = %overall, kind = %kind, closed, "submission concluded");
     Ok(())
 }
 
-async fn stored_reason(tx: &mut Tx, submission: &Submission) -> Result<Reason, StoreError> {
-    Ok(db::by_id(tx, submission.id).await?.map(|s| s.reason).unwrap_or_default())
+/// What follows when a submission's outcome is told: its event, its place on the board, and the
+/// twin's run where one on hidden input failed (not before, for its start tells of the failure).
+async fn follow(tx: &mut Tx, house: &House, submission: &Submission, told: State) -> Result<(), StoreError> {
+    announce(tx, house, submission, told).await?;
+    if submission.trial {
+        return Ok(());
+    }
+    if told == State::Finished
+        && let Some(competition) = contest_db::by_id(tx, submission.competition).await?
+    {
+        let board = &competition.definition.leaderboard;
+        let version = lane1::update_standing(tx, board, submission.phase, submission.team).await?;
+        announce_board(tx, house, submission.phase, version).await?;
+    }
+    if told == State::Failed && submission.reason.code == CLOSED {
+        let runs = queue::db::of_submission(tx, submission.id).await?;
+        for run in newest(&runs, Purpose::Score) {
+            let task = contest_db::task_by_id(tx, run.task).await?;
+            let has_twin = task.is_some_and(|task| task.definition.twin.is_some());
+            if run.state == RunState::Failed && has_twin {
+                enqueue_twin(tx, house, run).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
-/// The submission's state once all its runs are over, and the run that decides it: a rejection
-/// before a failure before a stop; finished only when all have. `None` while one is under way.
-fn overall(runs: &[Run], purpose: Purpose) -> Option<(State, RunId)> {
-    // the newest run of each task counts: the organizer may have started the submission anew
+/// The newest run of each task counts: the organizer may have started the submission anew.
+fn newest(runs: &[Run], purpose: Purpose) -> Vec<&Run> {
     let mut newest: Vec<&Run> = Vec::new();
     for run in runs.iter().filter(|r| r.purpose == purpose) {
         newest.retain(|r| r.task != run.task);
         newest.push(run);
     }
+    newest
+}
+
+/// The submission's state once all its runs are over, and the run that decides it: a rejection
+/// before a failure before a stop; finished only when all have. `None` while one is under way.
+fn overall(runs: &[Run], purpose: Purpose) -> Option<(State, RunId)> {
+    let newest = newest(runs, purpose);
     if newest.iter().any(|r| matches!(r.state, RunState::Queued | RunState::Running)) {
         return None;
     }
@@ -180,12 +237,12 @@ fn overall(runs: &[Run], purpose: Purpose) -> Option<(State, RunId)> {
     .find_map(|(run, submission)| first(run).map(|id| (submission, id)))
 }
 
-async fn enqueue_twin(tx: &mut Tx, house: &House, job: &Job) -> Result<(), StoreError> {
+async fn enqueue_twin(tx: &mut Tx, house: &House, failed: &Run) -> Result<(), StoreError> {
     let run = NewRun {
-        submission: job.submission.id,
-        competition: job.competition.id,
-        team: job.submission.team,
-        task: job.task.id,
+        submission: failed.submission,
+        competition: failed.competition,
+        team: failed.team,
+        task: failed.task,
         purpose: Purpose::Twin,
         priority: NORMAL,
     };
@@ -200,17 +257,22 @@ async fn stand(tx: &mut Tx, house: &House, job: &Job) -> Result<(), StoreError> 
 }
 
 /// A rescore replaces what stands on the board once all tasks of the submission were scored again.
-async fn settle_rescore(tx: &mut Tx, house: &House, job: &Job) -> Result<(), StoreError> {
-    let runs = queue::db::of_submission(tx, job.submission.id).await?;
+async fn settle_rescore(
+    tx: &mut Tx,
+    house: &House,
+    job: &Job,
+    submission: &Submission,
+) -> Result<(), StoreError> {
+    let runs = queue::db::of_submission(tx, submission.id).await?;
     if let Some((State::Finished, _)) = overall(&runs, Purpose::Rescore) {
         let now: Timestamp = house.clock.now();
-        if job.submission.state != State::Finished {
+        if submission.state != State::Finished {
             let told = Some((State::Finished, Reason::default()));
             let change = Change { state: State::Finished, reason: Reason::default(), told, release_at: None };
-            db::change(tx, job.submission.id, &change, now).await?;
+            db::change(tx, submission.id, &change, now).await?;
         }
         stand(tx, house, job).await?;
-        announce(tx, house, &job.submission, State::Finished).await?;
+        announce(tx, house, submission, State::Finished).await?;
     }
     Ok(())
 }
@@ -220,6 +282,7 @@ pub(crate) async fn give_up(house: &House, lease: &queue::Lease, fault: &str) ->
     let mut tx = house.db.begin().await?;
     let now = house.clock.now();
     let ending = queue::Ending { fault: Some(fault.to_owned()), ..queue::Ending::default() };
+    db::lock(&mut tx, lease.run.submission).await?;
     queue::finish(&mut tx, &house.clock, lease, RunState::Failed, &ending).await?;
     let run = &lease.run;
     if let Some(submission) = db::by_id(&mut tx, run.submission).await? {
@@ -246,19 +309,14 @@ pub(crate) async fn give_up(house: &House, lease: &queue::Lease, fault: &str) ->
 }
 
 /// Tells a closed run's outcome at its tick.
-pub(crate) async fn disclose(house: &House, submission: &Submission) -> Result<(), StoreError> {
+pub(crate) async fn disclose(house: &House, due: &Submission) -> Result<(), StoreError> {
     let mut tx = house.db.begin().await?;
-    if !db::release(&mut tx, submission.id).await? {
+    if !db::release(&mut tx, due.id).await? {
         return Ok(());
     }
-    announce(&mut tx, house, submission, submission.state).await?;
-    if submission.state == State::Finished
-        && !submission.trial
-        && let Some(competition) = contest_db::by_id(&mut tx, submission.competition).await?
-    {
-        let board = &competition.definition.leaderboard;
-        let version = lane1::update_standing(&mut tx, board, submission.phase, submission.team).await?;
-        announce_board(&mut tx, house, submission.phase, version).await?;
+    // it may have been stopped since it was found to be due
+    if let Some(submission) = db::by_id(&mut tx, due.id).await? {
+        follow(&mut tx, house, &submission, submission.disclosed_state).await?;
     }
     tx.commit().await?;
     house.ring();

@@ -12,6 +12,7 @@ mod prepare;
 mod score;
 
 pub(crate) use conclude::{disclose as disclose_outcome, give_up};
+pub(crate) use prepare::tidy_cache;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,9 +67,12 @@ impl Job {
         matches!(self.run().purpose, Purpose::Twin | Purpose::Trial)
     }
 
-    /// Whether nothing may be told of the run but its outcome at its tick: code on hidden input.
+    /// Whether nothing may be told of the run but its outcome at its tick: a program, the
+    /// submission's or the organizer's ingestion program around it, saw hidden input.
     pub fn is_closed(&self, kind: Kind) -> bool {
-        kind == Kind::Code && !self.on_twin() && self.task.definition.input == InputVisibility::Hidden
+        let task = &self.task.definition;
+        let hidden_input = task.input_data.is_some() && task.input == InputVisibility::Hidden;
+        (kind == Kind::Code || prepare::has_ingestion(self)) && hidden_input && !self.on_twin()
     }
 
     /// Wall-clock limit of each step.
@@ -129,7 +133,20 @@ pub enum RunError {
 
 impl RunError {
     fn io(what: &str, error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            let what = format!("{what}: {error}");
+            return Self::Sandbox(SandboxError::DiskFull { what });
+        }
         Self::Ours(format!("{what} failed: {error}"))
+    }
+
+    /// Whether the run may well succeed later without anybody changing anything.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Sandbox(error) => error.is_transient(),
+            Self::Objects(ObjectError::Full { .. } | ObjectError::Store { .. }) | Self::Store(_) => true,
+            Self::Queue(_) | Self::Ours(_) | Self::Objects(_) | Self::Catalog(_) => false,
+        }
     }
 }
 
@@ -141,6 +158,10 @@ impl Carrier {
     /// unless the error says otherwise.
     pub async fn carry(&self, lease: Lease, cancel: CancellationToken) -> Result<(), RunError> {
         let job = self.load(lease).await?;
+        let stoppable = matches!(job.run().purpose, Purpose::Score | Purpose::Trial);
+        if stoppable && job.submission.cancel_requested_at.is_some() {
+            cancel.cancel();
+        }
         let desk = prepare::Desk::set_up(self, &job).await?;
         let report = self.proceed(&job, &desk, &cancel).await;
         desk.clear().await;

@@ -34,7 +34,9 @@ pub(super) async fn predict(
     let results = desk.directory("res")?;
     let is_result = laid.kind() == Kind::Result;
     if is_result && !prepare::has_ingestion(job) {
-        copy_tree(&laid.files.root, &results)?;
+        let (from, to) = (laid.files.root.clone(), results);
+        let copied = tokio::task::spawn_blocking(move || copy_tree(&from, &to)).await;
+        copied.map_err(|e| RunError::io("copying predictions", &e.into()))??;
         return Ok(None);
     }
     // a result lies in the output first of all, so that it survives a failing ingestion
@@ -54,10 +56,10 @@ pub(super) async fn predict(
     ending.prediction_end = Some(word(outcome.end));
     ending.cpu_ms = outcome.cpu.and_then(|d| i64::try_from(d.as_millis()).ok());
     ending.memory_peak = outcome.peak_memory.and_then(|b| i64::try_from(b).ok());
-    ending.prediction_log = Some(keep_log(carrier, job, closed, "prediction", &outcome.log.bytes()).await?);
     let limits = CollectLimits { bytes: job.task.definition.resources.output, ..CollectLimits::default() };
     let collected = outcome.output.collect(&results, &limits).await;
     release(outcome.output.release().await);
+    ending.prediction_log = Some(keep_log(carrier, job, closed, "prediction", &outcome.log.bytes()).await?);
     match (outcome.end, collected) {
         (End::Cancelled, _) => Ok(Some(Outcome::Cancelled)),
         (_, Err(SandboxError::Output(refused))) => {
@@ -207,7 +209,8 @@ pub(super) fn container(
     })
 }
 
-/// Notes the step of a run, and tells it live unless the run is closed.
+/// Notes the step of a run and tells it live; of a closed run nothing is noted, and only the lease is
+/// looked at.
 pub(super) async fn note_step(
     carrier: &Carrier,
     job: &Job,
@@ -215,16 +218,20 @@ pub(super) async fn note_step(
     step: Step,
 ) -> Result<(), RunError> {
     let house = &carrier.house;
+    let run = job.run();
+    if closed {
+        let held = queue::db::is_held(&mut *house.db.read().await?, run.id, run.fence).await?;
+        return if held { Ok(()) } else { Err(queue::QueueError::Fenced(run.id).into()) };
+    }
     let mut tx = house.db.begin().await?;
     queue::step(&mut tx, &job.lease, step).await?;
-    if !closed {
-        let payload = serde_json::json!({
-            "id": job.submission.id, "run": job.run().id, "task": job.task.definition.index, "step": step,
-        });
-        events::publish(&mut tx, house.clock.now(), (&topic(job.submission.id), "step"), &payload).await?;
-    }
+    let payload = serde_json::json!({
+        "id": job.submission.id, "run": run.id, "task": job.task.definition.index, "step": step,
+    });
+    events::publish(&mut tx, house.clock.now(), (&topic(job.submission.id), "step"), &payload).await?;
     tx.commit().await?;
     house.event_bell.notify_waiters();
+    house.event_bell.notify_one();
     Ok(())
 }
 
@@ -261,9 +268,16 @@ async fn tell_live(
     let mut told = 0;
     while let Some(first) = receiver.recv().await {
         let mut bytes = first.bytes.to_vec();
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        while let Ok(more) = receiver.try_recv() {
-            bytes.extend_from_slice(&more.bytes);
+        let mut gathered = std::pin::pin!(tokio::time::sleep(std::time::Duration::from_millis(500)));
+        loop {
+            tokio::select! {
+                more = receiver.recv() => match more {
+                    Some(more) => bytes.extend_from_slice(&more.bytes),
+                    // the program has ended: nobody waits for the half second to pass
+                    None => break,
+                },
+                () = &mut gathered => break,
+            }
         }
         bytes.truncate(LIVE_CAP - told);
         told += bytes.len();
@@ -276,6 +290,7 @@ async fn tell_live(
         events::publish(&mut tx, house.clock.now(), (&topic(submission), "output"), &payload).await?;
         tx.commit().await?;
         house.event_bell.notify_waiters();
+        house.event_bell.notify_one();
     }
     Ok(())
 }

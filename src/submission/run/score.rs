@@ -87,7 +87,7 @@ async fn native_metric(
         let text = "no predictions found: one .csv or .parquet file is expected, or one named predictions.csv among several";
         let reason = Reason::new("no-predictions", text);
         return Ok(match laid.kind() {
-            Kind::Result => Outcome::Rejected(reason),
+            Kind::Result if !prepare::has_ingestion(job) => Outcome::Rejected(reason),
             _ => Outcome::Failed(with_ending(reason, ending)),
         });
     };
@@ -98,7 +98,9 @@ async fn native_metric(
         }
         _ => None,
     };
+    // public facts only: what an ingestion program wrote may derive from hidden input
     if laid.kind() == Kind::Result
+        && !prepare::has_ingestion(job)
         && !job.on_twin()
         && let Some(reason) = public_faults(carrier, &predictions, &task.metrics, ids.clone()).await?
     {
@@ -251,11 +253,11 @@ async fn scoring_program(
     let spec = container(carrier, job, Profile::Scoring, argv, binds, None)?;
     let ran = carrier.engine.run(spec, cancel.clone()).await?;
     ending.scoring_end = Some(word(ran.end));
-    // what a scorer prints derives from hidden data: sealed, whatever the run
-    ending.scoring_log = Some(keep_log(carrier, job, !job.on_twin(), "scoring", &ran.log.bytes()).await?);
     let output = desk.directory("scores")?;
     let collected = ran.output.collect(&output, &CollectLimits::default()).await;
     release(ran.output.release().await);
+    // what a scorer prints derives from hidden data: sealed, whatever the run
+    ending.scoring_log = Some(keep_log(carrier, job, !job.on_twin(), "scoring", &ran.log.bytes()).await?);
     match ran.end {
         End::Cancelled => return Ok(Outcome::Cancelled),
         End::Exited(0) => {}

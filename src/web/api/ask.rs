@@ -80,7 +80,12 @@ impl Misread {
     /// Of the wrong media type; `wanted` is the one taken.
     pub(super) fn media_type(wanted: &str) -> Self {
         let why = Some(format!("Content-Type: {wanted}"));
-        Self { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, code: "unsupported-media-type", why, faults: vec![] }
+        Self {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            code: "unsupported-media-type",
+            why,
+            faults: vec![],
+        }
     }
 
     /// Not readable at all.

@@ -119,7 +119,8 @@ impl Explain for Faulty {
     fn faults(&self) -> Vec<FieldFault> {
         let fault = |found: &Finding| {
             let line = found.line.map(|line| format!(":{line}")).unwrap_or_default();
-            let mut fault = FieldFault::new(format!("{}{line} {}", found.file, found.key).trim_end(), "finding");
+            let mut fault =
+                FieldFault::new(format!("{}{line} {}", found.file, found.key).trim_end(), "finding");
             fault.code = found.code.clone().into();
             fault.text = Some(format!("{}; mend: {}", found.problem, found.mend));
             fault

@@ -17,10 +17,10 @@ use super::ask::{Answer, Asked, Body, Here, InPhase, Misread, Refusal, Theirs, i
 use super::competitions::{PhaseView, phase_view};
 use super::submissions::{ReasonView, Status, SubmissionView, TeamName, describe, or_empty};
 use crate::airlock::{Cleared, Organizer, lane1};
-use crate::contest::{db as contest_db, desk};
 use crate::contest::entry::{self, db as entry_db};
 use crate::contest::import;
 use crate::contest::model::{Participant, ParticipantState};
+use crate::contest::{db as contest_db, desk};
 use crate::ids::{TeamId, UserId};
 use crate::scoring::leaderboard::Scores;
 use crate::submission::actions::{self, Rescore};
@@ -257,7 +257,9 @@ async fn submissions(
     let mut items = Vec::new();
     for s in found {
         let row = match s.state {
-            Stage::Finished => Some(lane1::row_for_organizer(&mut conn, &c.definition.leaderboard, s.id).await?),
+            Stage::Finished => {
+                Some(lane1::row_for_organizer(&mut conn, &c.definition.leaderboard, s.id).await?)
+            }
             _ => None,
         };
         let phase = phases.iter().find(|phase| phase.id == s.phase).map(|phase| phase.position);

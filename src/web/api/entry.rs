@@ -203,11 +203,7 @@ async fn create(
     request_body = NewTeamName,
     responses((status = 200, body = TeamView))
 )]
-async fn rename(
-    State(app): State<App>,
-    here: Here,
-    Body(new): Body<NewTeamName>,
-) -> Answer<Json<TeamView>> {
+async fn rename(State(app): State<App>, here: Here, Body(new): Body<NewTeamName>) -> Answer<Json<TeamView>> {
     let user = here.participant()?.user;
     let new = new?;
     let mut tx = app.db.begin().await?;

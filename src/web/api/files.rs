@@ -5,8 +5,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderName;
-use axum::http::request::Parts;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -165,11 +165,7 @@ impl FromRequestParts<App> for Wanted {
     ),
     responses((status = 200, description = "the file", content_type = "application/octet-stream"))
 )]
-async fn one(
-    State(app): State<App>,
-    here: Here,
-    Wanted(path): Wanted,
-) -> Answer<Response> {
+async fn one(State(app): State<App>, here: Here, Wanted(path): Wanted) -> Answer<Response> {
     let files = open_files(&app, &here).await?;
     let named = |(view, _): &&(FileView, StoredFile)| view.path == path;
     let found = files.iter().find(named).or_else(|| files.iter().find(|(view, _)| view.name == path));

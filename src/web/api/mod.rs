@@ -143,6 +143,8 @@ fn operation_id(method: &str, path: &str) -> String {
 fn describe_errors(operation: &mut Operation) {
     let mut problem = Response::new("the request was refused or failed (RFC 9457)");
     let schema = Ref::from_schema_name("ProblemDocument");
-    problem.content.insert("application/problem+json".into(), RefOr::T(Content::new(Some(RefOr::Ref(schema)))));
+    problem
+        .content
+        .insert("application/problem+json".into(), RefOr::T(Content::new(Some(RefOr::Ref(schema)))));
     operation.responses.responses.insert("default".into(), RefOr::T(problem));
 }

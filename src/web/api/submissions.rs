@@ -326,7 +326,11 @@ pub(super) struct SubmissionList {
     params(("slug" = String, Path, description = "the competition's short name"), OwnFilter),
     responses((status = 200, body = SubmissionList))
 )]
-async fn list(State(app): State<App>, here: Here, Asked(filter): Asked<OwnFilter>) -> Answer<Json<SubmissionList>> {
+async fn list(
+    State(app): State<App>,
+    here: Here,
+    Asked(filter): Asked<OwnFilter>,
+) -> Answer<Json<SubmissionList>> {
     here.person()?;
     let Some(team) = here.team(&app).await? else {
         return Ok(Json(SubmissionList { items: Vec::new(), total: 0 }));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
 use axum::extract::State;
+use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
@@ -88,7 +88,8 @@ pub(super) async fn submit(
             "file" if form.file.is_some() => return Err(Misread::field("file", "one-file").into()),
             "file" => {
                 let name = field.file_name().unwrap_or_default().to_owned();
-                let refused = accept::check(&app.house, &here.competition, &phase, &early(&form, &name)).await;
+                let refused =
+                    accept::check(&app.house, &here.competition, &phase, &early(&form, &name)).await;
                 if let Err(error) = refused
                     && is_final(&error, &form)
                 {

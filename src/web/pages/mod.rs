@@ -2,8 +2,9 @@
 
 mod account;
 mod admin;
-mod competition;
 mod audit_log;
+mod competition;
+mod desk;
 mod landing;
 mod register;
 mod sign_in;
@@ -22,6 +23,7 @@ pub(super) fn router() -> Router<App> {
         .merge(account::router())
         .merge(admin::router())
         .merge(competition::router())
+        .merge(desk::router())
         .merge(audit_log::router())
         .merge(styleguide::router())
 }
@@ -29,5 +31,5 @@ pub(super) fn router() -> Router<App> {
 /// Pages that take uploads: without the limits on time and size of ordinary forms; they keep their
 /// own cap.
 pub(super) fn uploads() -> Router<App> {
-    competition::uploads()
+    competition::uploads().merge(desk::uploads())
 }

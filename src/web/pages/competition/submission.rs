@@ -187,7 +187,7 @@ async fn run_views(app: &App, seen: &Seen) -> Result<Vec<RunView>, PageError> {
         };
         // before anything is told of the outcome, a run that is over is still "scoring"
         let told = seen.submission.disclosed_state.is_final();
-        let state = if run.state.is_over() && !told { RunState::Running } else { run.state };
+        let state = if run.state.over() && !told { RunState::Running } else { run.state };
         views.push(RunView {
             id: run.id.to_string(),
             task: seen.task_name(run),
@@ -203,11 +203,11 @@ async fn run_views(app: &App, seen: &Seen) -> Result<Vec<RunView>, PageError> {
 }
 
 trait Over {
-    fn is_over(self) -> bool;
+    fn over(self) -> bool;
 }
 
 impl Over for RunState {
-    fn is_over(self) -> bool {
+    fn over(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 }

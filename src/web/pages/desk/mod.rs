@@ -1,0 +1,32 @@
+//! The organizer's desk: what needs a decision, people, submissions, dates, exports, the bundle.
+
+mod announcements;
+mod bundle;
+mod exports;
+mod home;
+mod participants;
+mod rescore;
+mod settings;
+mod submission;
+mod submissions;
+
+use axum::Router;
+
+use crate::web::App;
+
+pub(super) fn router() -> Router<App> {
+    Router::new()
+        .merge(home::router())
+        .merge(participants::router())
+        .merge(submissions::router())
+        .merge(submission::router())
+        .merge(rescore::router())
+        .merge(settings::router())
+        .merge(announcements::router())
+        .merge(exports::router())
+        .merge(bundle::router())
+}
+
+pub(super) fn uploads() -> Router<App> {
+    bundle::uploads().merge(exports::long())
+}

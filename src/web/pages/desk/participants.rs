@@ -1,0 +1,119 @@
+//! Who takes part: approve, deny, remove.
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Form, Router};
+use serde::{Deserialize, Serialize};
+
+use crate::contest::entry::{self, EntryError};
+use crate::contest::model::ParticipantState;
+use crate::ids::UserId;
+use crate::submission::actions::ActionError;
+use crate::web::App;
+use crate::web::error::PageError;
+use crate::web::guard::User;
+use crate::web::page::Frame;
+use crate::web::pages::competition::hall::Hall;
+
+/// People on a page.
+const PAGE: usize = 100;
+
+pub(super) fn router() -> Router<App> {
+    Router::new()
+        .route("/competitions/{slug}/desk/participants", get(list))
+        .route("/competitions/{slug}/desk/participants/{user}", post(decide))
+}
+
+#[derive(Serialize)]
+struct Person {
+    id: String,
+    login: String,
+    name: String,
+    organisation: Option<String>,
+    state: &'static str,
+    at: jiff::Timestamp,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    page: usize,
+}
+
+async fn list(
+    frame: Frame,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, PageError> {
+    let hall = Hall::enter_desk(&app, &frame, &slug).await?;
+    let everyone = entry::participants(&mut *app.db.read().await?, &hall.competition).await?;
+    let text = wanted.q.trim().to_lowercase();
+    let fits = |hay: &str| text.is_empty() || hay.to_lowercase().contains(&text);
+    let state: Option<ParticipantState> = wanted.state.parse().ok();
+    let found: Vec<_> = everyone
+        .into_iter()
+        .filter(|p| state.is_none_or(|s| s == p.state))
+        .filter(|p| fits(&p.login) || fits(&p.name) || p.organisation.as_deref().is_some_and(fits))
+        .collect();
+    let total = found.len();
+    let people: Vec<Person> = found
+        .into_iter()
+        .skip(wanted.page.saturating_mul(PAGE))
+        .take(PAGE)
+        .map(|p| Person {
+            id: p.user.to_string(),
+            login: p.login,
+            name: p.name,
+            organisation: p.organisation,
+            state: p.state.as_str(),
+            at: p.registered_at,
+            reason: p.reason,
+        })
+        .collect();
+    let states: Vec<&str> = ParticipantState::ALL.iter().map(|s| s.as_str()).collect();
+    hall.page(&app, &frame, "desk/participants.html", "participants")
+        .await?
+        .with("people", &people)
+        .with("states", &states)
+        .with("total", &total)
+        .with("page", &wanted.page)
+        .with("page_size", &PAGE)
+        .with("q", &wanted.q)
+        .with("state", &wanted.state)
+        .render()
+}
+
+#[derive(Deserialize)]
+struct Decision {
+    state: String,
+    #[serde(default)]
+    reason: String,
+}
+
+async fn decide(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path((slug, person)): Path<(String, String)>,
+    Form(form): Form<Decision>,
+) -> Result<Response, PageError> {
+    let hall = Hall::enter_desk(&app, &frame, &slug).await?;
+    let person: UserId = person.parse().map_err(|_| PageError::not_found())?;
+    let state: ParticipantState = form.state.parse().map_err(|_| EntryError::NoRegistration)?;
+    let reason = form.reason.trim();
+    if state != ParticipantState::Approved && reason.is_empty() {
+        return Err(ActionError::NoReason.into());
+    }
+    let mut tx = app.db.begin().await?;
+    let by = user.actor.user;
+    entry::decide(&mut tx, &app.clock, &hall.competition, by, person, state, reason).await?;
+    tx.commit().await?;
+    Ok(frame.done(&format!("{}/desk/participants", hall.base()), "flash-saved"))
+}
