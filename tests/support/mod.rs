@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
 
 pub mod app;
+pub mod contest;
 pub mod databases;
 pub mod postgres;
 pub mod s3;
 
 pub use app::{Answer, Browser, PASSWORD, TestApp};
+pub use contest::{Wanted, predictions};
