@@ -1,6 +1,6 @@
 //! The pages and the frame around them, over HTTP against the real router.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this")]
 
 mod support;
 
