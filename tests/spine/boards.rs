@@ -50,7 +50,8 @@ async fn under_add_the_team_chooses_once() {
     let (world, contest, alice) = with_rule("Add").await;
     let ids = scored(&world, &contest, alice, &[3, 6]).await;
     assert!(world.standing(&contest, 0).await.is_empty());
-    let choose = async |id, wanted| actions::choose(&world.house, &contest.competition, id, alice, wanted).await;
+    let choose =
+        async |id, wanted| actions::choose(&world.house, &contest.competition, id, alice, wanted).await;
     choose(ids[0], true).await.unwrap();
     assert_eq!(world.standing(&contest, 0).await, [ids[0]]);
     assert!(matches!(choose(ids[1], true).await, Err(ActionError::AddIsFinal)));
@@ -67,8 +68,9 @@ async fn under_add_and_delete_the_team_chooses_again() {
     for (rule, both) in [("Add_And_Delete", false), ("Add_And_Delete_Multiple", true)] {
         let (world, contest, alice) = with_rule(rule).await;
         let ids = scored(&world, &contest, alice, &[3, 6]).await;
-        let choose =
-            async |id, wanted| actions::choose(&world.house, &contest.competition, id, alice, wanted).await.unwrap();
+        let choose = async |id, wanted| {
+            actions::choose(&world.house, &contest.competition, id, alice, wanted).await.unwrap()
+        };
         choose(ids[1], true).await;
         choose(ids[0], true).await;
         let expected = if both { vec![ids[1], ids[0]] } else { vec![ids[0]] };
@@ -153,8 +155,9 @@ async fn a_rescore_uses_the_new_labels_and_keeps_the_old_score_beside() {
     assert_eq!(imported.files, ["reference"]);
     assert_eq!(world.standing(&contest, 0).await, [ids[1]], "the board stands until the rescore");
     let wanted = |reason| actions::Rescore { phase: None, team: None, reason, priority: queue::NORMAL };
-    let refused =
-        actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted("")).await.unwrap_err();
+    let refused = actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted(""))
+        .await
+        .unwrap_err();
     assert!(matches!(refused, ActionError::NoReason));
     let count =
         actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted("labels")).await;
@@ -217,7 +220,8 @@ async fn nominated_submissions_go_into_the_last_phase_once() {
     let bob = world.contestant(&contest, "bob").await;
     let hers = scored(&world, &contest, alice, &[3, 6, 5]).await;
     let his = scored(&world, &contest, bob, &[2, 4, 1, 5]).await;
-    let nominate = async |id, wanted| actions::nominate(&world.house, &contest.competition, id, alice, wanted).await;
+    let nominate =
+        async |id, wanted| actions::nominate(&world.house, &contest.competition, id, alice, wanted).await;
     nominate(hers[0], true).await.unwrap();
     nominate(hers[2], true).await.unwrap();
     assert!(matches!(nominate(hers[1], true).await, Err(ActionError::TooManyNominations(2))));

@@ -57,9 +57,9 @@ impl Folder {
 /// A phase that is open, with these quotas.
 pub fn phase(index: usize, per_day: u32, in_all: u32, tasks: &str) -> String {
     let start = 2020 + 20 * index;
-    let end = 2040 + 20 * index;
+    let end = 2039 + 20 * index;
     format!(
-        "- {{index: {index}, name: P{index}, description: d, start: '{start}-01-01', end: '{end}-01-01', \
+        "- {{index: {index}, name: P{index}, description: d, start: '{start}-01-01', end: '{end}-12-31', \
          max_submissions_per_day: {per_day}, max_submissions: {in_all}, execution_time_limit: 60, tasks: {tasks}}}\n"
     )
 }
@@ -116,8 +116,8 @@ pub fn native_with(input: &str, more: &str) -> Folder {
 /// Hidden input and a twin.
 pub fn closed() -> Folder {
     native_with("hidden", "      twin: {input: twin/input, reference: twin/reference}\n")
-        .file("twin/input/rows.csv", ids())
-        .file("twin/reference/labels.csv", labels())
+        .file("twin/input/rows.csv", "id\n0\n1\n2\n3\n4\n5\n6\n7\n")
+        .file("twin/reference/made-up.csv", "id,label\n0,0\n1,1\n2,0\n3,1\n4,0\n5,1\n6,0\n")
 }
 
 /// A competition whose scoring program is `score` (Python), with one column `points`.

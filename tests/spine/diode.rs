@@ -212,7 +212,7 @@ for folder, folders, files in os.walk('/'):
         if name == 'labels.csv':
             found.append(path)
         try:
-            if os.path.getsize(path) < 1 << 20 and b'{}' in open(path, 'rb').read():
+            if os.path.isfile(path) and os.path.getsize(path) < 1 << 20 and b'{}' in open(path, 'rb').read():
                 found.append(path)
         except OSError:
             pass

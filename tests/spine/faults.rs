@@ -123,8 +123,7 @@ async fn a_run_waits_for_an_engine_that_went_away() {
     let mut settings = world.settings.clone();
     settings.docker_host = format!("unix://{}", socket.display());
     let instance = shuyu::cli::assembly::instance_of(&settings).unwrap();
-    let mut carrier =
-        shuyu::cli::assembly::carrier(&settings, world.house.clone(), &instance).await.unwrap();
+    let mut carrier = shuyu::cli::assembly::carrier(&settings, world.house.clone(), &instance).await.unwrap();
     carrier.scorer = env!("CARGO_BIN_EXE_shuyu").into();
     let contest = world.import("engine", &native()).await;
     let alice = world.contestant(&contest, "alice").await;

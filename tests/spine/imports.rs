@@ -49,7 +49,9 @@ async fn an_exported_bundle_imports_to_the_same_competition() {
     import::export(&world.house, "original", &target).await.unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&target).unwrap().permissions());
     assert_eq!(mode & 0o077, 0, "the hidden data in it is nobody else's");
-    import::export(&world.house, "original", &target).await.expect_err("a target that exists is not replaced");
+    import::export(&world.house, "original", &target)
+        .await
+        .expect_err("a target that exists is not replaced");
 
     let bundle = world.bundle_at(&target);
     let packed = tempfile::tempdir_in(world.dir.path()).unwrap();
@@ -70,29 +72,4 @@ async fn an_exported_bundle_imports_to_the_same_competition() {
         .filter(|e| e.file_name().to_string_lossy().starts_with("shuyu-export-"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
-}
-
-#[tokio::test]
-async fn two_files_of_one_content_keep_their_names() {
-    let world = World::new().await;
-    let carrier = world.carrier().await;
-    // the same bytes under two names, both public: one is the input, the other the twin's
-    let folder = closed()
-        .edit("input: hidden", "input: public")
-        .edit("input_data: input,", "input_data: input/first.csv,")
-        .edit("twin: {input: twin/input,", "twin: {input: twin/second.csv,")
-        .file("input/first.csv", "id\n0\n")
-        .file("twin/second.csv", "id\n0\n");
-    let contest = world.import("names", &folder).await;
-    let alice = world.contestant(&contest, "alice").await;
-    let lists = "import os, sys; print(os.listdir(sys.argv[1]))";
-    for (trial, expected) in [(false, "['first.csv']\n"), (true, "['second.csv']\n")] {
-        let mut request = world.request(alice, "main.py");
-        request.trial = trial;
-        let id = world.try_submit(&contest, 0, request, lists.as_bytes()).await.unwrap().id;
-        world.run_all(&carrier).await;
-        let log = world.runs(id).await[0].prediction_log.clone().unwrap().parse().unwrap();
-        let text = world.house.objects.get_bytes(&log, 1 << 20).await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&text), expected);
-    }
 }

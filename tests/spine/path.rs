@@ -13,8 +13,7 @@ use super::bundles::{self, PROGRAM, native, predictions, zipped};
 use super::world::World;
 
 fn parquet_predictions() -> Vec<u8> {
-    let fields =
-        vec![Field::new("id", DataType::Int64, false), Field::new("label", DataType::Int64, false)];
+    let fields = vec![Field::new("id", DataType::Int64, false), Field::new("label", DataType::Int64, false)];
     let schema = Arc::new(Schema::new(fields));
     let ids = Int64Array::from_iter_values(0..7);
     let labels = Int64Array::from_iter_values([0, 1, 0, 1, 0, 1, 1]);
@@ -33,7 +32,10 @@ async fn results_reach_the_board(world: World) {
     assert_eq!(world.run_all(&carrier).await, 1);
 
     let done = world.submission(first).await;
-    assert_eq!((done.state, done.disclosed_state, done.kind), (State::Finished, State::Finished, Kind::Result));
+    assert_eq!(
+        (done.state, done.disclosed_state, done.kind),
+        (State::Finished, State::Finished, Kind::Result)
+    );
     assert_eq!(world.scores(&contest, first).await["accuracy"], 0.714_286);
     assert_eq!(world.standing(&contest, 0).await, [first]);
     // one of 8 accuracies, or a failure
@@ -85,7 +87,8 @@ async fn code_on_public_input_is_an_open_book() {
     let kinds: Vec<String> = world.events(id).await.into_iter().map(|(kind, _)| kind).collect();
     assert!(kinds.contains(&"step".to_owned()) && kinds.contains(&"output".to_owned()), "{kinds:?}");
     // its author may read the log, so it lies there in plain
-    let log: shuyu::store::ObjectKey = world.runs(id).await[0].prediction_log.clone().unwrap().parse().unwrap();
+    let log: shuyu::store::ObjectKey =
+        world.runs(id).await[0].prediction_log.clone().unwrap().parse().unwrap();
     assert_eq!(log.class(), shuyu::store::Class::Plain);
     assert_eq!(world.house.objects.get_bytes(&log, 1 << 20).await.unwrap(), &b"hello from the program\n"[..]);
 }

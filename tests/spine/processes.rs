@@ -172,7 +172,8 @@ async fn a_dry_run_prints_one_document() {
     super::bundles::closed().write(&dir.path().join("bundle"));
     std::fs::write(dir.path().join("mine.csv"), predictions(5)).unwrap();
     std::fs::write(dir.path().join("main.py"), super::bundles::PROGRAM).unwrap();
-    std::fs::write(dir.path().join("bad.py"), "import sys; print('seen by its tester'); sys.exit(4)").unwrap();
+    std::fs::write(dir.path().join("bad.py"), "import sys; print('seen by its tester'); sys.exit(4)")
+        .unwrap();
     let run = |file: &str, more: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_shuyu"))
             .arg("dry-run")

@@ -196,9 +196,7 @@ fn no_sequence_of_leases_begins_or_ends_a_run_twice() {
                         }
                     }
                     let doubled = world
-                        .number(
-                            "SELECT COUNT(*) FROM runs WHERE state = 'running' AND lease_until IS NULL",
-                        )
+                        .number("SELECT COUNT(*) FROM runs WHERE state = 'running' AND lease_until IS NULL")
                         .await;
                     assert_eq!(doubled, 0);
                 }

@@ -21,7 +21,11 @@ const DAY: i64 = 86_400_000;
 struct Broken(bool);
 
 impl AsyncRead for Broken {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if std::mem::replace(&mut self.0, false) {
             buf.put_slice(b"id,label\n0,1\n");
             return Poll::Ready(Ok(()));
@@ -34,9 +38,13 @@ impl AsyncRead for Broken {
 struct Stalled(bool);
 
 impl AsyncRead for Stalled {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if std::mem::replace(&mut self.0, false) {
-            buf.put_slice(&[b'x'; 100]);
+            buf.put_slice(&[b'x'; 8]);
             return Poll::Ready(Ok(()));
         }
         Poll::Pending
@@ -96,7 +104,10 @@ async fn a_days_quota_comes_back_at_midnight_and_not_by_straddling_it() {
     let refused =
         world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
     let again = accept::day_of(world.clock.now()).1;
-    assert!(matches!(refused, AcceptError::DailyQuota { used: 2, again: at, .. } if at == again), "{refused}");
+    assert!(
+        matches!(refused, AcceptError::DailyQuota { used: 2, again: at, .. } if at == again),
+        "{refused}"
+    );
     world.clock.shift(DAY);
     world.submit(&contest, alice, "a.csv", &predictions(1)).await;
 }
@@ -130,10 +141,14 @@ struct Passing {
 }
 
 impl AsyncRead for Passing {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if !std::mem::replace(&mut self.passed, true) {
             self.clock.shift(120_000);
-            buf.put_slice(&predictions(1));
+            buf.put_slice(b"id,label\n0,1\n");
         }
         Poll::Ready(Ok(()))
     }

@@ -61,10 +61,16 @@ async fn scores_are_finite_numbers_of_declared_columns() {
         let done = world.submission(id).await;
         let scores = world.scores(&contest, id).await;
         match told {
-            Some(points) => assert_eq!(scores.into_iter().collect::<Vec<_>>(), [("points".to_owned(), points)]),
+            Some(points) => {
+                assert_eq!(scores.into_iter().collect::<Vec<_>>(), [("points".to_owned(), points)])
+            }
             None => {
                 assert_eq!(done.state, State::Failed, "{shown}");
-                assert!(done.disclosed_reason.code.starts_with("scor"), "{shown}: {:?}", done.disclosed_reason);
+                assert!(
+                    done.disclosed_reason.code.starts_with("scor"),
+                    "{shown}: {:?}",
+                    done.disclosed_reason
+                );
                 assert!(scores.is_empty(), "{shown}");
             }
         }
@@ -118,8 +124,8 @@ async fn bad_archives_are_rejected_with_a_mend_and_cost_no_quota() {
 fn deflated(name: &str, content: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Deflated);
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
     archive.start_file(name, options).unwrap();
     archive.write_all(content).unwrap();
     archive.finish().unwrap().into_inner()
@@ -152,7 +158,10 @@ async fn a_commands_words_are_not_a_shells() {
     let carrier = world.carrier().await;
     let contest = world.import("shell", &native()).await;
     let alice = world.contestant(&contest, "alice").await;
-    let program = format!("import sys\nassert sys.argv[3:] == [';', 'echo', '$(id)', '&&', 'x'], sys.argv\n{}", bundles::PROGRAM);
+    let program = format!(
+        "import sys\nassert sys.argv[3:] == [';', 'echo', '$(id)', '&&', 'x'], sys.argv\n{}",
+        bundles::PROGRAM
+    );
     let metadata = b"command: python3 $program/main.py $input $output ; echo $(id) && x";
     let archive = zipped(&[("metadata.yaml", metadata), ("main.py", program.as_bytes())]);
     let id = world.submit(&contest, alice, "a.zip", &archive).await;

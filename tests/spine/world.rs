@@ -164,8 +164,7 @@ impl World {
     ) -> (Contest, import::Imported) {
         let bundle = self.bundle(folder);
         let packed = tempfile::tempdir_in(self.dir.path()).unwrap();
-        let imported =
-            import::import(&self.house, &bundle, slug, organizer, packed.path()).await.unwrap();
+        let imported = import::import(&self.house, &bundle, slug, organizer, packed.path()).await.unwrap();
         (self.contest(slug, organizer).await, imported)
     }
 
@@ -289,12 +288,11 @@ impl World {
     /// Bits of all replies about a submission, by kind.
     pub async fn bits(&self, id: SubmissionId) -> Vec<(String, f64)> {
         let mut conn = self.house.db.read().await.unwrap();
-        let rows =
-            sqlx::query("SELECT kind, bits FROM replies WHERE submission_id = $1 ORDER BY created_at, kind")
-                .bind(id.to_string())
-                .fetch_all(&mut *conn)
-                .await
-                .unwrap();
+        let rows = sqlx::query("SELECT kind, bits FROM replies WHERE submission_id = $1 ORDER BY kind")
+            .bind(id.to_string())
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
         rows.iter().map(|row| (row.get::<String, _>(0), row.get::<f64, _>(1))).collect()
     }
 
@@ -371,9 +369,9 @@ impl World {
     /// Checks, with other means than ours, that no run has left anything on this machine.
     pub fn assert_clean(&self, settings: &Settings) {
         assert_eq!(self.containers(settings), Vec::<String>::new(), "containers are left");
-        let name = self.dir.path().to_str().unwrap();
+        let name = settings.work_dir.to_str().unwrap();
         let table = std::fs::read_to_string("/proc/mounts").unwrap();
-        let mounts: Vec<&str> = table.lines().filter(|l| l.contains(name) && l.contains("/runs/")).collect();
+        let mounts: Vec<&str> = table.lines().filter(|l| l.contains(name)).collect();
         assert_eq!(mounts, Vec::<&str>::new(), "mounts are left");
         let runs: Vec<_> =
             std::fs::read_dir(settings.work_dir.join("runs")).into_iter().flatten().flatten().collect();
