@@ -65,10 +65,17 @@ async fn load(tx: &mut Tx, id: SubmissionId) -> Result<Submission, ActionError> 
 pub async fn cancel(house: &House, id: SubmissionId, actor: UserId) -> Result<State, ActionError> {
     let mut tx = house.db.begin().await?;
     let submission = load(&mut tx, id).await?;
-    if submission.state.is_final() || submission.disclosed_state.is_final() {
+    if submission.disclosed_state.is_final() {
         return Err(ActionError::State { state: submission.disclosed_state, action: "cancelled" });
     }
     let now = house.clock.now();
+    if submission.state.is_final() {
+        // over, but not told yet: the answer must not tell it either
+        db::request_cancel(&mut tx, id, now).await?;
+        audit::record(&mut tx, entry(house, actor, "submission.cancelled", &submission)).await?;
+        tx.commit().await?;
+        return Ok(submission.disclosed_state);
+    }
     db::request_cancel(&mut tx, id, now).await?;
     queue::db::cancel_waiting(&mut tx, id, now).await?;
     let runs = queue::db::of_submission(&mut tx, id).await?;

@@ -120,7 +120,15 @@ async fn settle(
 ) -> Result<(), StoreError> {
     let submission = &job.submission;
     match job.run().purpose {
-        Purpose::Twin => return announce(tx, house, submission, submission.disclosed_state).await,
+        Purpose::Twin => {
+            // that a twin ran tells of a failure: not before the failure itself is told
+            return match db::by_id(tx, submission.id).await? {
+                Some(now) if now.disclosed_state.is_final() => {
+                    announce(tx, house, submission, now.disclosed_state).await
+                }
+                _ => Ok(()),
+            };
+        }
         Purpose::Rescore => return settle_rescore(tx, house, job).await,
         Purpose::Score | Purpose::Trial => {}
     }
