@@ -122,11 +122,7 @@ pub async fn set_merge_lock(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn unpublish(
-    house: &House,
-    competition: &Competition,
-    organizer: UserId,
-) -> Result<(), DeskError> {
+pub async fn unpublish(house: &House, competition: &Competition, organizer: UserId) -> Result<(), DeskError> {
     let mut tx = house.db.begin().await?;
     let mut now_held = db::by_id(&mut tx, competition.id).await?.ok_or(DeskError::NoPhase)?;
     now_held.published_at = None;

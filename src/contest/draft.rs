@@ -100,12 +100,7 @@ pub async fn open(
 ///
 /// # Errors
 /// [`DraftError::Other`] when the draft is another one by now, or has errors; [`ImportError`].
-pub async fn apply(
-    house: &House,
-    user: UserId,
-    slug: &str,
-    digest: &str,
-) -> Result<Imported, DraftError> {
+pub async fn apply(house: &House, user: UserId, slug: &str, digest: &str) -> Result<Imported, DraftError> {
     let draft = open(house, user, |_| true).await?;
     let bundle = draft.bundle.as_ref().filter(|bundle| bundle.digest == digest).ok_or(DraftError::Other)?;
     let imported = import::import(house, bundle, slug, user, &draft.scratch.0.join("packed")).await?;

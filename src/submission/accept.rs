@@ -246,7 +246,14 @@ pub async fn accept(
     let upload = Upload { id, key, stored, request, terms };
     let (house, competition, phase) = (house.clone(), competition.clone(), phase.clone());
     let taking = tokio::spawn(async move { upload.take(&house, &competition, &phase).await });
-    taking.await.map_err(|_| StoreError::Busy { seconds: 0 })?
+    match taking.await {
+        Ok(taken) => taken,
+        Err(broken) => match broken.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // the process is going down
+            Err(_) => Err(StoreError::Busy { seconds: 0 }.into()),
+        },
+    }
 }
 
 /// A file that lies in the object store and is to become a submission.

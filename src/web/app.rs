@@ -65,8 +65,19 @@ impl App {
         let limits = Limits::new(&settings.limits, &clock);
         let mut all = vec![Check::database(&db), Check::disk(&settings.data_dir)];
         all.extend(checks);
-        let shared =
-            Shared { settings, house, db, clock, entropy, people, templates, live, boards: Boards::default(), limits, checks: all };
+        let shared = Shared {
+            settings,
+            house,
+            db,
+            clock,
+            entropy,
+            people,
+            templates,
+            live,
+            boards: Boards::default(),
+            limits,
+            checks: all,
+        };
         Ok(Self(Arc::new(shared)))
     }
 }

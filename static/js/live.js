@@ -1,6 +1,8 @@
 // Live parts of a page. <div id="board" data-live="/…/live" data-live-on="board score"> is fetched
 // anew from this page's address when one of its events arrives, and put in place without losing
-// the focus; so are elements with an id and data-live-part, wherever they stand. Events come from the address by EventSource, which comes back by itself.
+// the focus; so are elements with an id and data-live-part, wherever they stand; with
+// data-live-every="5" also every five seconds. Events come from the address by EventSource, which
+// comes back by itself.
 import { localTimes } from "./times.js";
 
 async function refresh(region) {
@@ -9,6 +11,8 @@ async function refresh(region) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById(region.id);
   if (!fresh) return;
+  // nothing more will happen: the rest of the page has changed too
+  if (!fresh.dataset.live) return location.reload();
   const focused = document.activeElement?.id;
   region.replaceChildren(...fresh.childNodes);
   localTimes(region);
@@ -43,15 +47,31 @@ function refresher(region) {
   };
 }
 
+// <pre data-live-output="/…/live"> takes the text of "output" events as they come.
+function outputs(sources) {
+  for (const place of document.querySelectorAll("[data-live-output]")) {
+    const address = place.dataset.liveOutput;
+    if (!sources.has(address)) sources.set(address, new EventSource(address));
+    sources.get(address).addEventListener("output", (event) => {
+      const section = place.closest("[data-live-output-section]");
+      if (section) section.hidden = false;
+      place.append(JSON.parse(event.data).text);
+      place.scrollTop = place.scrollHeight;
+    });
+  }
+}
+
 export function liveRegions() {
   const sources = new Map();
   for (const region of document.querySelectorAll("[data-live]")) {
     const address = region.dataset.live;
     if (!sources.has(address)) sources.set(address, new EventSource(address));
     const run = refresher(region);
+    if (region.dataset.liveEvery) setInterval(run, Number(region.dataset.liveEvery) * 1000);
     for (const kind of `${region.dataset.liveOn} reload`.split(/\s+/).filter(Boolean)) {
       sources.get(address).addEventListener(kind, run);
     }
   }
+  outputs(sources);
   addEventListener("pagehide", () => sources.forEach((source) => source.close()));
 }

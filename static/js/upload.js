@@ -10,12 +10,28 @@ function fault(zone, file) {
   return "";
 }
 
+// The columns that the header of a CSV lacks, as far as its beginning tells.
+async function lacking(form, file) {
+  const wanted = (form?.dataset.columns ?? "").split(",").filter(Boolean);
+  if (wanted.length === 0 || !file.name.toLowerCase().endsWith(".csv")) return [];
+  const start = await file.slice(0, 65536).text();
+  const header = start.replace(/^\uFEFF/, "").split(/\r?\n/, 1)[0];
+  const found = header.split(",").map((name) => name.trim().replace(/^"(.*)"$/, "$1"));
+  return wanted.filter((name) => !found.includes(name));
+}
+
 function drop(zone) {
   const input = zone.querySelector("input[type=file]");
   const chosen = zone.querySelector(".drop-chosen");
-  const check = () => {
+  const form = input.form;
+  const check = async () => {
     const file = input.files[0];
-    const problem = file ? fault(zone, file) : "";
+    let problem = file ? fault(zone, file) : "";
+    if (file && !problem) {
+      const lacks = await lacking(form, file);
+      if (lacks.length > 0) problem = `${form.dataset.columnsMissing} ${lacks.join(", ")}`;
+      if (input.files[0] !== file) return;
+    }
     input.setCustomValidity(problem);
     chosen.classList.toggle("fault", problem !== "");
     chosen.textContent = problem || (file ? `${file.name} · ${mib(file.size)}` : "");

@@ -47,6 +47,20 @@ def syscall(name, *args):
     return "OK" if result >= 0 else errno.errorcode[ctypes.get_errno()]
 "#;
 
+fn runtime() -> String {
+    std::env::var("SHUYU_TEST_RUNTIME").unwrap_or_else(|_| "runc".to_owned())
+}
+
+/// Whether the tests run on gVisor, which answers system calls with a kernel of its own.
+pub fn gvisor() -> bool {
+    runtime() == "runsc"
+}
+
+/// What is expected on the host's kernel, and what on gVisor.
+pub fn on<T>(runc: T, runsc: T) -> T {
+    if gvisor() { runsc } else { runc }
+}
+
 pub struct Lab {
     pub engine: Engine,
     pub settings: SandboxSettings,
@@ -65,7 +79,7 @@ impl Lab {
         let settings = SandboxSettings {
             instance: format!("test_{}", hex::encode(Entropy.bytes::<8>())),
             work_dir: dir.path().join("work dir"),
-            runtime: std::env::var("SHUYU_TEST_RUNTIME").unwrap_or_else(|_| "runc".to_owned()),
+            runtime: runtime(),
             socket: None,
             clock: Clock::movable(),
         };

@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test's own functions fail by panicking too")]
 
 mod escape;
+mod host;
 mod lab;
 mod lifecycle;
 mod network;

@@ -5,8 +5,10 @@
 
 pub mod app;
 pub mod arena;
+pub mod contest;
 pub mod databases;
 pub mod postgres;
 pub mod s3;
 
 pub use app::{Answer, Browser, PASSWORD, TestApp};
+pub use contest::{Wanted, predictions};

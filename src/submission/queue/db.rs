@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 
-use super::{Ending, MAX_ATTEMPTS};
+use super::{Ending, MAX_PATIENT_ATTEMPTS};
 use crate::ids::{CompetitionId, RunId, SubmissionId, WorkerId};
 use crate::store::{Connection, Row, StoreError};
 use crate::submission::model::{Run, RunState, Step};
@@ -273,7 +273,7 @@ pub async fn recover(conn: &mut Connection, id: RunId, now: Timestamp) -> Result
     )
     .bind(id.to_string())
     .bind(now.as_millisecond())
-    .bind(MAX_ATTEMPTS)
+    .bind(MAX_PATIENT_ATTEMPTS)
     .fetch_optional(conn)
     .await?;
     row.as_ref().map(run).transpose()

@@ -23,8 +23,9 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// How often a run is begun before our own failures end it.
 pub const MAX_ATTEMPTS: i64 = 3;
 
-/// How often a run is begun when what failed comes back by itself (the engine is restarted, the disk
-/// gets free): with the pauses between, for about a quarter of an hour.
+/// How often a run is begun when what failed may come back by itself (the engine is restarted, the
+/// disk gets free; with the pauses between, that is about a quarter of an hour) or its worker goes
+/// away, which may be another run's doing.
 pub const MAX_PATIENT_ATTEMPTS: i64 = 9;
 
 /// Priority of a team's submission; smaller goes first.

@@ -41,6 +41,9 @@ pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Re
     let submission = db::by_id(&mut tx, job.submission.id).await?.ok_or_else(gone)?;
     let runs = queue::db::of_submission(&mut tx, submission.id).await?;
     let purpose = job.run().purpose;
+    if !queue::db::is_held(&mut tx, job.run().id, job.run().fence).await? {
+        return Err(queue::QueueError::Fenced(job.run().id).into());
+    }
     // who asked to stop a closed run is told that it was stopped, whatever came first: else the
     // answer would tell when it ended
     let outcome = match outcome {

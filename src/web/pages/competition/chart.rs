@@ -121,7 +121,14 @@ fn draw(
             record = Some(*value);
             line.push_str(&format!("{:.1},{:.1} ", x(place), y(*value)));
         }
-        points.push(Point { x: x(place), y: y(*value), value: *value, at: *at, best: better, id: id.to_string() });
+        points.push(Point {
+            x: x(place),
+            y: y(*value),
+            value: *value,
+            at: *at,
+            best: better,
+            id: id.to_string(),
+        });
     }
     if let Some(record) = record {
         line.push_str(&format!("{:.1},{:.1}", x(values.len() - 1), y(record)));

@@ -1,5 +1,6 @@
 //! [`Hall`]: one visitor in one competition.
 
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -154,7 +155,11 @@ impl Hall {
     /// The same, for those who manage the competition; it is not there for others.
     pub async fn enter_desk(app: &App, frame: &Frame, slug: &str) -> Result<Self, PageError> {
         let hall = Self::enter(app, frame, slug).await?;
-        if hall.organizer { Ok(hall) } else { Err(PageError::forbidden()) }
+        match (hall.organizer, frame.actor()) {
+            (true, _) => Ok(hall),
+            (false, Some(_)) => Err(PageError::forbidden()),
+            (false, None) => Err(PageError::plain(StatusCode::UNAUTHORIZED, "login-needed")),
+        }
     }
 
     /// The address of the competition.
@@ -218,9 +223,8 @@ impl Hall {
     /// The phases with their places on the timeline.
     pub fn phase_views(&self) -> Vec<PhaseView> {
         let (from, length) = self.span();
-        let share = |at: Timestamp| {
-            ((at.as_millisecond() - from) as f64 / length * 1000.0).clamp(0.0, 1000.0)
-        };
+        let share =
+            |at: Timestamp| ((at.as_millisecond() - from) as f64 / length * 1000.0).clamp(0.0, 1000.0);
         let views = self.phases.iter().map(|phase| {
             let (start, end) = (share(phase.starts_at), phase.ends_at.map_or(1000.0, share));
             let description = format!("phases.{}.description", phase.position);

@@ -123,9 +123,14 @@ async fn show(
     let questions = hall.board_questions();
     let shown = Shown { hall: &hall, board: &board, teams: &teams, questions: &questions };
     let found = shown.found(&wanted.q);
-    let rows: Vec<_> =
-        found.iter().skip(wanted.page.saturating_mul(PAGE)).take(PAGE).map(|(rank, e)| shown.row(*rank, e)).collect();
-    let mine = hall.team.as_ref().and_then(|team| Some((board.best_rank(team.id)?, board.best_row(team.id)?)));
+    let rows: Vec<_> = found
+        .iter()
+        .skip(wanted.page.saturating_mul(PAGE))
+        .take(PAGE)
+        .map(|(rank, e)| shown.row(*rank, e))
+        .collect();
+    let mine =
+        hall.team.as_ref().and_then(|team| Some((board.best_rank(team.id)?, board.best_row(team.id)?)));
     let pinned = mine.filter(|(rank, _)| !rows.iter().any(|row| row.rank == *rank));
     let pinned = pinned.map(|(rank, entry)| shown.row(rank, entry));
     let (history, public) = {
@@ -188,7 +193,8 @@ async fn csv_of(
     let hall = Hall::enter(&app, &frame, &slug).await?;
     let phase = hall.phase_begun(wanted.phase)?;
     let (board, teams) = read(&app, &hall, phase).await?;
-    let bytes = write_csv(&hall, &board, &teams, &hall.public_columns()).map_err(|e| PageError::internal(&e))?;
+    let bytes =
+        write_csv(&hall, &board, &teams, &hall.public_columns()).map_err(|e| PageError::internal(&e))?;
     let name = format!("{slug}-{}-leaderboard.csv", phase.position);
     Ok(stream::text(&name, "text/csv; charset=utf-8", bytes))
 }

@@ -77,8 +77,12 @@ async fn page(
 
 async fn show(frame: &Frame, app: &App, hall: &Hall, number: usize) -> Result<Response, PageError> {
     let d = &hall.competition.definition;
-    let links: Vec<_> =
-        d.pages.iter().enumerate().map(|(n, p)| PageLink { number: n, title: title(hall, &p.title) }).collect();
+    let links: Vec<_> = d
+        .pages
+        .iter()
+        .enumerate()
+        .map(|(n, p)| PageLink { number: n, title: title(hall, &p.title) })
+        .collect();
     let html = match d.pages.get(number) {
         Some(page) => text_of(app, hall, &localised(hall, &page.title, &page.file)).await?,
         None => String::new(),
@@ -121,9 +125,8 @@ fn title(hall: &Hall, own: &str) -> String {
 fn localised(hall: &Hall, title: &str, file: &BundlePath) -> BundlePath {
     let stem = file.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or(file);
     let translations = hall.competition.definition.locale.get(hall.locale).map(|l| &l.pages);
-    let found = translations.and_then(|pages| {
-        pages.get(&stem.to_lowercase()).or_else(|| pages.get(&title.to_lowercase()))
-    });
+    let found = translations
+        .and_then(|pages| pages.get(&stem.to_lowercase()).or_else(|| pages.get(&title.to_lowercase())));
     found.unwrap_or(file).clone()
 }
 
@@ -154,7 +157,11 @@ async fn logo(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
     stream::object(&app, &file.object_key, As::Shown(kind)).await
 }
 
-async fn rules(frame: Frame, State(app): State<App>, Path(slug): Path<String>) -> Result<Response, PageError> {
+async fn rules(
+    frame: Frame,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
     let hall = Hall::enter(&app, &frame, &slug).await?;
     let d = &hall.competition.definition;
     let translated = d.locale.get(hall.locale).and_then(|l| l.terms.as_ref());
@@ -188,8 +195,7 @@ async fn register(
         return Err(entry::EntryError::TermsNotAccepted.into());
     }
     let mut tx = app.db.begin().await?;
-    let state =
-        entry::register(&mut tx, &app.clock, &hall.competition, user.actor.user, &hall.terms).await?;
+    let state = entry::register(&mut tx, &app.clock, &hall.competition, user.actor.user, &hall.terms).await?;
     tx.commit().await?;
     let (path, key) = match state {
         ParticipantState::Approved => (format!("{}/submit", hall.base()), "flash-entered"),

@@ -80,6 +80,9 @@ mod tests {
         assert_eq!(cell("=HYPERLINK(\"x\")"), "'=HYPERLINK(\"x\")");
         assert_eq!(cell("队伍"), "队伍");
         let header = disposition("a\"; b\r\n数.csv");
-        assert_eq!(header, "attachment; filename=\"a___b____.csv\"; filename*=UTF-8''a%22%3B%20b%0D%0A%E6%95%B0%2Ecsv");
+        assert_eq!(
+            header,
+            "attachment; filename=\"a___b____.csv\"; filename*=UTF-8''a%22%3B%20b%0D%0A%E6%95%B0%2Ecsv"
+        );
     }
 }

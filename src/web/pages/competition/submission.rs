@@ -292,7 +292,10 @@ fn answers(seen: &Seen) -> Vec<(String, serde_json::Value)> {
 async fn best_before(
     conn: &mut crate::store::Connection,
     seen: &Seen,
-) -> Result<Option<crate::airlock::Cleared<crate::scoring::leaderboard::Scores, crate::airlock::Team>>, PageError> {
+) -> Result<
+    Option<crate::airlock::Cleared<crate::scoring::leaderboard::Scores, crate::airlock::Team>>,
+    PageError,
+> {
     use crate::scoring::leaderboard::compare;
 
     let board = &seen.hall.competition.definition.leaderboard;

@@ -80,20 +80,22 @@ pub(super) async fn item(
     };
     let by = members.iter().find(|m| m.user == submission.user).map(|m| m.name.clone());
     let disqualified = submission.disqualified_at.map(|_| submission.disqualified_reason.clone());
+    let told = submission.disclosed_state.is_final();
     Ok(Item {
         id: submission.id.to_string(),
         file_name: submission.file_name.clone(),
         size: submission.size,
         digest: submission.digest.clone(),
         message: submission.message.clone(),
-        kind: submission.kind.as_str(),
+        // both are found out when a run ends: of a closed one that is not told before its time
+        kind: if told { submission.kind.as_str() } else { "unknown" },
         trial: submission.trial,
         created_at: submission.created_at,
         state: shown_state(submission).as_str(),
         is_final: submission.disclosed_state.is_final(),
         code: submission.disclosed_reason.code.clone(),
         text: submission.disclosed_reason.text.clone(),
-        counts: submission.counts,
+        counts: submission.counts || !told,
         disqualified,
         nominated: submission.nominated_at.is_some(),
         chosen: submission.chosen,

@@ -119,7 +119,11 @@ async fn show(
         .with("cap", &app.settings.upload.cap_bytes)
         .with("message", &message)
         .with("message_length", &accept::MESSAGE_LENGTH);
-    if faults.is_empty() { page.with("faults", &Vec::<()>::new()).render() } else { page.faulty(faults).render() }
+    if faults.is_empty() {
+        page.with("faults", &Vec::<()>::new()).render()
+    } else {
+        page.faulty(faults).render()
+    }
 }
 
 /// The columns every single result file needs: those of the phase's only task.
@@ -205,7 +209,10 @@ async fn first_ids(app: &App, hall: &Hall, path: &str, column: &str) -> Result<V
 
 /// Whether a script asked, which wants to be told where to go on.
 fn wants_json(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|a| a.contains("application/json"))
+    headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|a| a.contains("application/json"))
 }
 
 #[derive(Serialize)]

@@ -63,7 +63,11 @@ async fn show(
         .with("lock", &lock)
         .with("locked", &lock.is_some_and(|at| hall.now >= at))
         .with("link", &link);
-    if faults.is_empty() { page.with("faults", &Vec::<()>::new()).render() } else { page.faulty(faults).render() }
+    if faults.is_empty() {
+        page.with("faults", &Vec::<()>::new()).render()
+    } else {
+        page.faulty(faults).render()
+    }
 }
 
 async fn team(
@@ -141,8 +145,7 @@ async fn invite(
 ) -> Result<Response, PageError> {
     let hall = Hall::enter(&app, &frame, &slug).await?;
     let mut tx = app.db.begin().await?;
-    let secret =
-        entry::invite(&mut tx, &app.clock, app.entropy, &hall.competition, user.actor.user).await?;
+    let secret = entry::invite(&mut tx, &app.clock, app.entropy, &hall.competition, user.actor.user).await?;
     tx.commit().await?;
     let link = format!("{}{}/join/{secret}", app.settings.public_url, hall.base());
     show(&frame, &app, &user, &hall, Some(link), &[]).await

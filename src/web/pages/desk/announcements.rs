@@ -46,11 +46,20 @@ async fn show(
     let standing = announcements::db::standing(&mut *app.db.read().await?, hall.competition.id).await?;
     let made: Vec<Made> = standing
         .into_iter()
-        .map(|a| Made { id: a.id.to_string(), html: markdown::render(&a.body), title: a.title, at: a.created_at })
+        .map(|a| Made {
+            id: a.id.to_string(),
+            html: markdown::render(&a.body),
+            title: a.title,
+            at: a.created_at,
+        })
         .collect();
     let page = hall.page(app, frame, "desk/announcements.html", "announcements").await?;
     let page = page.with("made", &made).with("draft", draft);
-    if faults.is_empty() { page.with("faults", &Vec::<()>::new()).render() } else { page.faulty(faults).render() }
+    if faults.is_empty() {
+        page.with("faults", &Vec::<()>::new()).render()
+    } else {
+        page.faulty(faults).render()
+    }
 }
 
 async fn list(frame: Frame, State(app): State<App>, Path(slug): Path<String>) -> Result<Response, PageError> {

@@ -28,9 +28,7 @@ use crate::web::pages::competition::upload;
 const CAP: u64 = 2 << 30;
 
 pub(super) fn router() -> Router<App> {
-    Router::new()
-        .route("/desk/new", get(new))
-        .route("/competitions/{slug}/desk/bundle", get(page))
+    Router::new().route("/desk/new", get(new)).route("/competitions/{slug}/desk/bundle", get(page))
 }
 
 pub(super) fn uploads() -> Router<App> {

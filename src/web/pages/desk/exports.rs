@@ -151,8 +151,21 @@ async fn submissions(app: &App, hall: &Hall) -> Result<Table, PageError> {
         lines.push(line(cells, vec![scores]));
     }
     let head = vec![
-        "id", "phase", "team", "user", "kind", "trial", "file_name", "size", "digest", "created_at", "state",
-        "reason", "counts", "disqualified", "nominated",
+        "id",
+        "phase",
+        "team",
+        "user",
+        "kind",
+        "trial",
+        "file_name",
+        "size",
+        "digest",
+        "created_at",
+        "state",
+        "reason",
+        "counts",
+        "disqualified",
+        "nominated",
     ];
     Ok(Table { head, columns: hall.columns(), lines })
 }
@@ -174,7 +187,11 @@ async fn participants(app: &App, hall: &Hall) -> Result<Table, PageError> {
 }
 
 /// The bundle with the hidden data in it: it is made on a tmpfs, and gone when it was sent.
-async fn bundle(frame: Frame, State(app): State<App>, Path(slug): Path<String>) -> Result<Response, PageError> {
+async fn bundle(
+    frame: Frame,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
     let hall = Hall::enter_desk(&app, &frame, &slug).await?;
     let name = format!("shuyu-bundle-{}.zip", hex::encode(app.entropy.bytes::<8>()));
     let target = std::path::Path::new("/dev/shm").join(name);

@@ -52,7 +52,12 @@ struct Failed {
 impl Needs {
     fn any(&self) -> bool {
         let stuck = self.no_worker && self.queued > 0;
-        self.people > 0 || !self.ours.is_empty() || self.uploaded > 0 || stuck || self.soon.is_some() || self.draft
+        self.people > 0
+            || !self.ours.is_empty()
+            || self.uploaded > 0
+            || stuck
+            || self.soon.is_some()
+            || self.draft
     }
 }
 
@@ -61,7 +66,8 @@ async fn needs(app: &App, competition: &Competition) -> Result<Needs, PageError>
     let mut conn = app.db.read().await?;
     let week = now.checked_sub(SignedDuration::from_hours(24 * DAYS)).unwrap_or(now);
     let ours = db::failed_by_us(&mut conn, competition.id, week).await?;
-    let ours = ours.into_iter().map(|s| Failed { id: s.id.to_string(), file_name: s.file_name, at: s.created_at });
+    let ours =
+        ours.into_iter().map(|s| Failed { id: s.id.to_string(), file_name: s.file_name, at: s.created_at });
     let states = db::count_by_state(&mut conn, competition.id).await?;
     let uploaded = states.iter().find(|(state, _)| *state == True::Uploaded).map_or(0, |(_, n)| *n);
     let (queued, running) = queue::db::load_of(&mut conn, competition.id).await?;

@@ -77,7 +77,11 @@ async fn show(
         .with("waiting", &waiting)
         .with("running", &running)
         .with("form", filled);
-    if faults.is_empty() { page.with("faults", &Vec::<()>::new()).render() } else { page.faulty(faults).render() }
+    if faults.is_empty() {
+        page.with("faults", &Vec::<()>::new()).render()
+    } else {
+        page.faulty(faults).render()
+    }
 }
 
 #[derive(Default, Deserialize, Serialize)]

@@ -69,7 +69,8 @@ async fn show(
         .phases
         .iter()
         .map(|phase| {
-            let given = |name: &str| filled.and_then(|f| f.get(&format!("{name}-{}", phase.position)).cloned());
+            let given =
+                |name: &str| filled.and_then(|f| f.get(&format!("{name}-{}", phase.position)).cloned());
             let end = phase.ends_at.map(|at| local(at, &zone)).unwrap_or_default();
             Line {
                 position: phase.position,
@@ -86,7 +87,11 @@ async fn show(
         .with("zone", &app.settings.site.zone)
         .with("lock", &lock)
         .with("revision", &hall.competition.revision);
-    if faults.is_empty() { page.with("faults", &Vec::<()>::new()).render() } else { page.faulty(faults).render() }
+    if faults.is_empty() {
+        page.with("faults", &Vec::<()>::new()).render()
+    } else {
+        page.faulty(faults).render()
+    }
 }
 
 async fn dates(

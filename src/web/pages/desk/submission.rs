@@ -32,12 +32,7 @@ pub(super) fn router() -> Router<App> {
         .route("/competitions/{slug}/desk/submissions/{id}/restore", post(restore))
 }
 
-async fn find(
-    app: &App,
-    frame: &Frame,
-    slug: &str,
-    id: &str,
-) -> Result<(Hall, Submission), PageError> {
+async fn find(app: &App, frame: &Frame, slug: &str, id: &str) -> Result<(Hall, Submission), PageError> {
     let hall = Hall::enter_desk(app, frame, slug).await?;
     let id: SubmissionId = id.parse().map_err(|_| PageError::not_found())?;
     let found = db::by_id(&mut *app.db.read().await?, id).await?;
@@ -82,7 +77,8 @@ async fn show(
     let tasks = contest_db::tasks_of_phase(&mut conn, s.phase).await?;
     let task_name = |id: Option<crate::ids::TaskId>| {
         let task = tasks.iter().find(|task| Some(task.id) == id);
-        task.map(|t| hall.named(&format!("tasks.{}", t.position), &t.definition.name).to_owned()).unwrap_or_default()
+        task.map(|t| hall.named(&format!("tasks.{}", t.position), &t.definition.name).to_owned())
+            .unwrap_or_default()
     };
     let runs: Vec<RunView> = queue::db::of_submission(&mut conn, s.id)
         .await?

@@ -1,0 +1,282 @@
+//! The data diode: what a program sees, and what its author learns.
+
+use shuyu::airlock::lane1;
+use shuyu::store::{Class, ObjectKey};
+use shuyu::submission::model::{Purpose, RunState, State};
+use shuyu::submission::{actions, disclose};
+
+use super::bundles::{self, ECHO, PROGRAM, SECRET, closed, native, predictions, programmed, zipped};
+use super::world::{Contest, World};
+
+/// Fails on the task's hidden input, which has a row the twin's has not.
+const FAILS: &str = "
+import os, sys
+hidden = 'marker' in open(sys.argv[1] + '/rows.csv').read()
+print('the input has the marker:', hidden)
+if hidden:
+    print('about to fail on hidden input', file=sys.stderr)
+    open(sys.argv[2] + '/told-by-a-name.txt', 'w').write('x')
+    os.utime(sys.argv[2] + '/told-by-a-name.txt', (7, 7))
+    sys.exit(7)
+rows = ''.join(f'{i},{i % 2}\\n' for i in range(7))
+open(sys.argv[2] + '/predictions.csv', 'w').write('id,label\\n' + rows)
+";
+
+fn class_of(key: Option<&String>) -> Class {
+    key.unwrap().parse::<ObjectKey>().unwrap().class()
+}
+
+#[tokio::test]
+async fn a_closed_run_tells_its_outcome_at_its_tick_and_nothing_more() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("closed", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "main.py", FAILS.as_bytes()).await;
+    assert_eq!(world.run_all(&carrier).await, 1);
+    // before the tick: the truth is known to us alone
+    world.clock.shift(-120_000);
+    assert_eq!(disclose::tell_due(&world.house).await.unwrap(), 0);
+    let waiting = world.submission(id).await;
+    assert_eq!((waiting.state, waiting.disclosed_state), (State::Failed, State::Running));
+    assert_eq!(waiting.disclosed_reason.text, "");
+    assert!(waiting.counts);
+    let runs = world.runs(id).await;
+    assert_eq!(runs.len(), 1, "a twin that waits would tell of the failure");
+    assert_eq!(class_of(runs[0].prediction_log.as_ref()), Class::Hidden);
+    let events = world.events(id).await;
+    let kinds: Vec<&str> = events.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["status", "status"], "queued and running: {events:?}");
+    assert_eq!(world.bits(id).await, [("failure".to_owned(), 1.0), ("outcome".to_owned(), 2.0)]);
+
+    world.clock.shift(120_000);
+    world.tick(id).await;
+    let told = world.submission(id).await;
+    assert_eq!((told.disclosed_state, told.disclosed_reason.code.as_str()), (State::Failed, "closed"));
+    for word in ["7", "exit", "marker", "told-by-a-name", "no predictions"] {
+        assert!(!told.disclosed_reason.text.contains(word), "{word:?}: {}", told.disclosed_reason.text);
+    }
+    let took = told.finished_at.unwrap().as_millisecond() - told.started_at.unwrap().as_millisecond();
+    assert!([1_000, 10_000, 60_000].contains(&took), "the exact end is kept from the row too: {took}");
+
+    // the twin runs by itself, in the open, and is charged nothing
+    let bits = world.bits(id).await.len();
+    assert_eq!(world.run_all(&carrier).await, 1);
+    let twin = world.runs(id).await.pop().unwrap();
+    assert_eq!((twin.purpose, twin.state), (Purpose::Twin, RunState::Finished));
+    let log: ObjectKey = twin.prediction_log.unwrap().parse().unwrap();
+    assert_eq!(log.class(), Class::Plain);
+    let text = world.house.objects.get_bytes(&log, 1 << 20).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&text), "the input has the marker: False\n");
+    let charged: f64 = world.bits(id).await[..].iter().map(|(_, bits)| bits).sum();
+    assert_eq!((charged, world.bits(id).await.len()), (3.0, bits + 1));
+    let mut conn = world.house.db.read().await.unwrap();
+    let board = &contest.competition.definition.leaderboard;
+    let row = lane1::row_on_twin(&mut conn, board, id).await.unwrap();
+    assert_eq!(row.scores.get()["accuracy"], 1.0);
+    drop(conn);
+    assert!(world.scores(&contest, id).await.is_empty());
+    let state = world.submission(id).await;
+    assert_eq!((state.state, state.disclosed_state), (State::Failed, State::Failed));
+}
+
+#[tokio::test]
+async fn a_closed_score_is_read_and_stands_only_from_its_tick() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("closed", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    let next = world.submit(&contest, alice, "next.csv", &predictions(7)).await;
+    let lease = world.lease().await.unwrap();
+    assert_eq!(lease.run.submission, id);
+    world.carry(&carrier, lease).await.unwrap();
+    assert_eq!(world.submission(id).await.state, State::Finished);
+    assert!(world.scores(&contest, id).await.is_empty());
+    assert!(world.standing(&contest, 0).await.is_empty());
+    // the start of the team's next run would tell when this one ended
+    assert!(world.lease().await.is_none());
+    world.tick(id).await;
+    assert_eq!(world.scores(&contest, id).await["accuracy"], 0.714_286);
+    assert_eq!(world.standing(&contest, 0).await, [id]);
+    assert_eq!(world.run_all(&carrier).await, 1);
+    assert_eq!(world.standing(&contest, 0).await, [next]);
+}
+
+#[tokio::test]
+async fn stopping_a_closed_run_does_not_tell_whether_it_had_ended() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("closed", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let ended = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    world.run_all(&carrier).await;
+    assert_eq!(world.submission(ended).await.state, State::Finished);
+    assert_eq!(actions::cancel(&world.house, ended, alice).await.unwrap(), State::Running);
+    world.tick(ended).await;
+    let told_ended = world.submission(ended).await;
+
+    let running = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    let lease = world.lease().await.unwrap();
+    assert_eq!(actions::cancel(&world.house, running, alice).await.unwrap(), State::Running);
+    world.carry(&carrier, lease).await.unwrap();
+    if world.submission(running).await.release_at.is_some() {
+        world.tick(running).await;
+    }
+    let told_running = world.submission(running).await;
+    for told in [&told_ended, &told_running] {
+        assert_eq!((told.disclosed_state, told.counts), (State::Cancelled, true));
+    }
+    assert_eq!(told_ended.disclosed_reason, told_running.disclosed_reason);
+    assert!(world.scores(&contest, ended).await.is_empty());
+    assert!(world.standing(&contest, 0).await.is_empty());
+}
+
+#[tokio::test]
+async fn ways_to_fail_on_hidden_input_look_the_same() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("closed", &closed()).await;
+    let ways = [
+        "import sys; sys.exit(3)",
+        "raise ValueError('the third label is 1')",
+        "import os, sys; os.symlink('/etc/passwd', sys.argv[2] + '/the-label-is-1')",
+        "import sys; open(sys.argv[2] + '/predictions.csv', 'w').write('id,label\\n0,the label is 1\\n')",
+    ];
+    let mut told = Vec::new();
+    for (number, way) in ways.iter().enumerate() {
+        let user = world.contestant(&contest, &format!("user{number}")).await;
+        let id = world.submit(&contest, user, "main.py", way.as_bytes()).await;
+        let lease = world.lease().await.unwrap();
+        world.carry(&carrier, lease).await.unwrap();
+        world.tick(id).await;
+        let s = world.submission(id).await;
+        let events: Vec<String> = world.events(id).await.into_iter().map(|(kind, _)| kind).collect();
+        told.push((s.disclosed_state, s.disclosed_reason, s.counts, events, world.bits(id).await));
+    }
+    for other in &told[1..] {
+        assert_eq!(other, &told[0]);
+    }
+}
+
+async fn trial(world: &World, contest: &Contest, user: shuyu::ids::UserId) -> shuyu::ids::SubmissionId {
+    let mut request = world.request(user, "main.py");
+    request.trial = true;
+    world.try_submit(contest, 0, request, FAILS.as_bytes()).await.unwrap().id
+}
+
+#[tokio::test]
+async fn a_trial_run_costs_neither_quota_nor_bits() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("trial", &closed().edit("max_submissions: 0", "max_submissions: 1")).await;
+    let alice = world.contestant(&contest, "alice").await;
+    for _ in 0..2 {
+        let id = trial(&world, &contest, alice).await;
+        world.run_all(&carrier).await;
+        let done = world.submission(id).await;
+        assert_eq!((done.state, done.disclosed_state), (State::Finished, State::Finished));
+        assert_eq!(world.scores(&contest, id).await["accuracy"], 1.0);
+        assert_eq!(world.bits(id).await, [("twin".to_owned(), 0.0)]);
+        assert_eq!(class_of(world.runs(id).await[0].prediction_log.as_ref()), Class::Plain);
+    }
+    assert!(world.standing(&contest, 0).await.is_empty(), "a trial never stands on the board");
+    world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+
+    let none = world.import("no-twin", &native()).await;
+    world.register(&none, alice).await;
+    let mut request = world.request(alice, "main.py");
+    request.trial = true;
+    let refused = world.try_submit(&none, 0, request, PROGRAM.as_bytes()).await.unwrap_err();
+    assert!(matches!(refused, shuyu::submission::accept::AcceptError::NoTwin), "{refused}");
+}
+
+/// Red team 42: a program that looks everywhere finds neither the labels nor what scores.
+#[tokio::test]
+async fn labels_are_nowhere_in_the_view_of_a_submission() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("walk", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let walk = format!(
+        "
+import os, sys
+seen, found = 0, []
+for folder, folders, files in os.walk('/'):
+    if folder.startswith(('/proc', '/sys', '/usr', '/opt', '/var/lib/dpkg')):
+        folders[:] = []
+        continue
+    for name in files:
+        path = os.path.join(folder, name)
+        seen += 1
+        if name == 'labels.csv':
+            found.append(path)
+        try:
+            if os.path.isfile(path) and os.path.getsize(path) < 1 << 20 and b'{}' in open(path, 'rb').read():
+                found.append(path)
+        except OSError:
+            pass
+for at in ('/app/input/ref', '/app/reference', '/app/shared'):
+    if os.path.exists(at):
+        found.append(at)
+sys.stdout.write('found %r in more than ten: %r, input: %r' % (found, seen > 10, os.listdir(sys.argv[1])))
+",
+        // in two parts, so that the program does not find itself
+        format_args!("{}' b'{}", &SECRET[..5], &SECRET[5..])
+    );
+    let id = world.submit(&contest, alice, "main.py", walk.as_bytes()).await;
+    world.run_all(&carrier).await;
+    let log: ObjectKey = world.runs(id).await[0].prediction_log.clone().unwrap().parse().unwrap();
+    let text = world.house.objects.get_bytes(&log, 1 << 20).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&text), "found [] in more than ten: True, input: ['rows.csv']");
+}
+
+#[tokio::test]
+async fn what_a_scorer_prints_is_sealed_and_its_refused_scores_are_charged() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let score = format!("print(open('/app/input/ref/labels.csv').read())\n{ECHO}");
+    let contest = world.import("sealed", &programmed(&score)).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "a.zip", &zipped(&[("out.json", b"{\"points\": 2.5}")])).await;
+    world.run_all(&carrier).await;
+    assert_eq!(world.scores(&contest, id).await["points"], 2.5);
+    assert_eq!(class_of(world.runs(id).await[0].scoring_log.as_ref()), Class::Hidden);
+    // sealed at rest: the store's own files hold nothing of the labels
+    for key in world.objects("") {
+        let bytes = std::fs::read(world.settings.data_dir.join("objects").join(&key)).unwrap();
+        let plain = bytes.windows(SECRET.len()).any(|w| w == SECRET.as_bytes());
+        assert!(!plain, "{key} holds labels in plain");
+    }
+
+    let bad = world.submit(&contest, alice, "a.zip", &zipped(&[("out.json", b"{\"points\": \"x\"}")])).await;
+    world.run_all(&carrier).await;
+    let told = world.submission(bad).await;
+    assert_eq!(told.disclosed_reason.code, "scorer-scores");
+    let [(kind, bits)] = &world.bits(bad).await[..] else { panic!("one reply") };
+    assert_eq!((kind.as_str(), *bits), ("failure", shuyu::airlock::rule::failure_bits(1)));
+}
+
+/// A result that goes through the organizer's program on hidden input is closed like code.
+#[tokio::test]
+async fn an_ingestion_program_on_hidden_input_closes_results_too() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let ingest = "
+import sys
+print('hidden rows:', open(sys.argv[1] + '/rows.csv').read())
+";
+    let folder = bundles::native_with("hidden", "")
+        .edit("input_data: input,", "input_data: input, ingestion_program: ingestion,")
+        .file("ingestion/metadata.yaml", "command: python3 $program/ingest.py $input $output")
+        .file("ingestion/ingest.py", ingest);
+    let contest = world.import("ingestion", &folder).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "mine.csv", &predictions(6)).await;
+    world.run_all(&carrier).await;
+    let done = world.submission(id).await;
+    assert_eq!((done.state, done.disclosed_state), (State::Finished, State::Running), "{:?}", done.reason);
+    assert_eq!(class_of(world.runs(id).await[0].prediction_log.as_ref()), Class::Hidden);
+    world.tick(id).await;
+    assert_eq!(world.scores(&contest, id).await["accuracy"], 0.857_143);
+}

@@ -1,0 +1,214 @@
+//! The queue's order, its leases and its fences.
+
+use proptest::test_runner::{Config, TestRunner};
+use shuyu::clock::{Clock, Entropy};
+use shuyu::ids::WorkerId;
+use shuyu::submission::actions;
+use shuyu::submission::model::{Purpose, RunState, State};
+use shuyu::submission::queue::{self, QueueError, Renewal};
+use shuyu::submission::run::RunError;
+
+use super::bundles::{native, predictions};
+use super::world::World;
+
+#[tokio::test]
+async fn competitions_take_turns_and_then_their_teams() {
+    let world = World::new().await;
+    let big = world.import("big", &native()).await;
+    let small = world.import("small", &native()).await;
+    let (alice, bob) = (world.contestant(&big, "alice").await, world.contestant(&big, "bob").await);
+    world.register(&small, bob).await;
+    let mut names = std::collections::BTreeMap::new();
+    for number in 0..4 {
+        let id = world.submit(&big, alice, "a.csv", &predictions(number)).await;
+        names.insert(id, format!("alice{number}"));
+    }
+    let late = world.submit(&big, bob, "b.csv", &predictions(1)).await;
+    names.insert(late, "bob".to_owned());
+    let other = world.submit(&small, bob, "b.csv", &predictions(1)).await;
+    names.insert(other, "small".to_owned());
+
+    let place = queue::place(&mut world.house.db.read().await.unwrap(), &world.clock, late).await.unwrap();
+    assert_eq!(place.unwrap().ahead, 4);
+    let mut order = Vec::new();
+    while let Some(lease) = world.lease().await {
+        order.push(names[&lease.run.submission].clone());
+    }
+    // alice came first with four; neither bob nor the other competition waits for all of hers
+    assert_eq!(order, ["alice0", "small", "bob", "alice1", "alice2", "alice3"]);
+}
+
+#[tokio::test]
+async fn a_lapsed_lease_is_handed_on_and_its_holder_writes_nothing() {
+    for world in [World::new().await, World::large().await] {
+        let carrier = world.carrier().await;
+        let contest = world.import("fence", &native()).await;
+        let alice = world.contestant(&contest, "alice").await;
+        let id = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+        let slow = world.lease().await.unwrap();
+        assert!(world.lease().await.is_none());
+        world.clock.shift(31_000);
+        let recovered = queue::recover(&world.house.db, &world.clock, world.worker).await.unwrap();
+        assert_eq!((recovered.queued.len(), recovered.spent.len()), (1, 0));
+        let waiting = world.submission(id).await;
+        assert_eq!((waiting.state, waiting.started_at), (State::Queued, None));
+        let quick = world.lease().await.unwrap();
+        assert_eq!((quick.run.attempt, quick.run.fence), (2, 2));
+
+        // the first worker comes back and finishes what it had
+        let renewed = queue::renew(&world.house.db, &world.clock, &slow).await.unwrap();
+        assert_eq!(renewed, Renewal::Lost);
+        let refused = world.carry(&carrier, slow).await.unwrap_err();
+        assert!(matches!(refused, RunError::Queue(QueueError::Fenced(_))), "{refused}");
+        assert_eq!(world.submission(id).await.state, State::Running);
+        assert_eq!(world.bits(id).await, []);
+
+        world.carry(&carrier, quick.clone()).await.unwrap();
+        let again = world.carry(&carrier, quick).await.unwrap_err();
+        assert!(matches!(again, RunError::Queue(QueueError::Fenced(_))), "{again}");
+        assert_eq!(world.bits(id).await.len(), 1, "exactly one reply");
+        assert_eq!(world.submission(id).await.state, State::Finished);
+        carrier.engine.settle().await;
+        world.assert_clean(&world.settings);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_kills_its_worker_every_time_is_given_up_at_last() {
+    let world = World::new().await;
+    let contest = world.import("killer", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+    for attempt in 1..queue::MAX_PATIENT_ATTEMPTS {
+        assert_eq!(world.lease().await.unwrap().run.attempt, attempt);
+        world.clock.shift(31_000);
+        let recovered = queue::recover(&world.house.db, &world.clock, world.worker).await.unwrap();
+        assert_eq!((recovered.queued.len(), recovered.spent.len()), (1, 0));
+    }
+    let last = world.lease().await.unwrap();
+    world.clock.shift(31_000);
+    // a real worker's housekeeping finds it
+    let working = world.start_worker(world.carrier().await, 1).await;
+    let done = world.over(id).await;
+    working.stop().await;
+    assert_eq!((done.state, done.disclosed_reason.code.as_str()), (State::Failed, "platform"));
+    assert!(!done.counts, "our own failure costs no quota");
+    let run = &world.runs(id).await[0];
+    assert_eq!((run.state, run.attempt), (RunState::Failed, last.run.attempt));
+}
+
+#[tokio::test]
+async fn two_runs_that_end_at_the_same_moment_end_their_submission() {
+    let world = World::large().await;
+    let carrier = world.carrier().await;
+    let folder = native().edit("tasks: [0]", "tasks: [0, 1]").edit(
+        "reference_data: reference}",
+        "reference_data: reference}\n- {index: 1, name: T1, description: d, input_data: input, reference_data: reference}",
+    );
+    let metric = "    1: {metric: {name: accuracy, column: accuracy, prediction: label, target: label, id: id}, input: public}\n";
+    let folder = folder.edit("shuyu:\n  tasks:\n", &format!("shuyu:\n  tasks:\n{metric}"));
+    let contest = world.import("both", &folder).await;
+    let alice = world.contestant(&contest, "alice").await;
+    for _ in 0..5 {
+        let id = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+        let (one, two) = (world.lease().await.unwrap(), world.lease().await.unwrap());
+        let (one, two) = tokio::join!(world.carry(&carrier, one), world.carry(&carrier, two));
+        one.unwrap();
+        two.unwrap();
+        assert_eq!(world.submission(id).await.state, State::Finished);
+    }
+}
+
+#[tokio::test]
+async fn the_organizers_rescore_goes_first_or_last_as_asked() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("order", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+    world.run_all(&carrier).await;
+    for (priority, purposes) in [
+        (queue::URGENT, [Purpose::Rescore, Purpose::Score]),
+        (queue::LATER, [Purpose::Score, Purpose::Rescore]),
+    ] {
+        let new = world.submit(&contest, alice, "b.csv", &predictions(2)).await;
+        let wanted = actions::Rescore { phase: None, team: None, reason: "new scorer", priority };
+        let done = world.number("SELECT COUNT(*) FROM submissions WHERE state = 'finished'").await;
+        let count = actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted).await;
+        assert_eq!(count.unwrap(), done);
+        let mut order = Vec::new();
+        while let Some(lease) = world.lease().await {
+            order.push(lease.run.purpose);
+            world.carry(&carrier, lease).await.unwrap();
+        }
+        assert_eq!((order[0], order[order.len() - 1]), (purposes[0], purposes[1]), "{order:?}");
+        assert_eq!(world.submission(new).await.state, State::Finished);
+    }
+}
+
+/// Whatever waits, is begun, lapses and ends in whatever order: a run is under way at most once, and
+/// ends at most once.
+#[test]
+fn no_sequence_of_leases_begins_or_ends_a_run_twice() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (world, contest, alice) = runtime.block_on(async {
+        let world = World::new().await;
+        let contest = world.import("sequence", &native()).await;
+        let alice = world.contestant(&contest, "alice").await;
+        (world, contest, alice)
+    });
+    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
+    let steps = proptest::collection::vec((0u8..5, 0usize..8), 1..30);
+    runner
+        .run(&steps, |steps| {
+            runtime.block_on(async {
+                let workers: Vec<WorkerId> = (0..2).map(|_| Entropy.id(&Clock::system())).collect();
+                let (mut held, mut ended): (Vec<queue::Lease>, Vec<_>) = (Vec::new(), Vec::new());
+                for (what, which) in steps {
+                    match what {
+                        0 => drop(world.submit(&contest, alice, "a.csv", &predictions(1)).await),
+                        1 | 2 => {
+                            let worker = workers[which % 2];
+                            let db = &world.house.db;
+                            if let Some(lease) = queue::lease(db, &world.clock, worker).await.unwrap() {
+                                let same = |l: &&queue::Lease| l.run.id == lease.run.id;
+                                assert!(held.iter().filter(same).all(|l| l.run.fence < lease.run.fence));
+                                assert!(!ended.contains(&lease.run.id));
+                                held.push(lease);
+                            }
+                        }
+                        3 => {
+                            world.clock.shift(31_000);
+                            queue::recover(&world.house.db, &world.clock, workers[0]).await.unwrap();
+                        }
+                        _ if held.is_empty() => {}
+                        _ => {
+                            let lease = held.remove(which % held.len());
+                            let mut tx = world.house.db.begin().await.unwrap();
+                            let ending = queue::Ending::default();
+                            let state = RunState::Cancelled;
+                            let done = queue::finish(&mut tx, &world.clock, &lease, state, &ending).await;
+                            tx.commit().await.unwrap();
+                            if done.is_ok() {
+                                assert!(!ended.contains(&lease.run.id), "ended twice");
+                                ended.push(lease.run.id);
+                            }
+                        }
+                    }
+                    let doubled = world
+                        .number("SELECT COUNT(*) FROM runs WHERE state = 'running' AND lease_until IS NULL")
+                        .await;
+                    assert_eq!(doubled, 0);
+                }
+                // the next case begins with an empty queue
+                let mut tx = world.house.db.begin().await.unwrap();
+                sqlx::query("UPDATE runs SET state = 'cancelled' WHERE state IN ('queued', 'running')")
+                    .execute(&mut *tx)
+                    .await
+                    .unwrap();
+                tx.commit().await.unwrap();
+            });
+            Ok(())
+        })
+        .unwrap();
+}

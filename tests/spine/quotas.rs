@@ -1,0 +1,263 @@
+//! Who may submit, how often, and uploads that go wrong.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use shuyu::contest::entry::{self, EntryError};
+use shuyu::contest::model::ParticipantState;
+use shuyu::submission::accept::{self, AcceptError};
+use shuyu::submission::model::State;
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+
+use super::bundles::{native, predictions};
+use super::world::World;
+
+const DAY: i64 = 86_400_000;
+
+/// A connection that gives some bytes and then breaks.
+struct Broken(bool);
+
+impl AsyncRead for Broken {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::replace(&mut self.0, false) {
+            buf.put_slice(b"id,label\n0,1\n");
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+/// A connection that gives some bytes, and then nothing while it lasts.
+struct Stalled(bool);
+
+impl AsyncRead for Stalled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::replace(&mut self.0, false) {
+            buf.put_slice(&[b'x'; 8]);
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn of_twenty_at_once_exactly_the_quota_is_accepted() {
+    for world in [World::new().await, World::large().await] {
+        let world = Arc::new(world);
+        let folder = native().edit("max_submissions: 0", "max_submissions: 5");
+        let contest = Arc::new(world.import("race", &folder).await);
+        // nobody has a team yet: the first requests race for that too
+        let alice = world.contestant(&contest, "alice").await;
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let (world, contest) = (Arc::clone(&world), Arc::clone(&contest));
+            all.spawn(async move {
+                let request = world.request(alice, "a.csv");
+                world.try_submit(&contest, 0, request, &predictions(3)[..]).await
+            });
+        }
+        let (mut accepted, mut refused) = (0, 0);
+        while let Some(done) = all.join_next().await {
+            match done.unwrap() {
+                Ok(_) => accepted += 1,
+                Err(AcceptError::TotalQuota { limit: 5 }) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!((accepted, refused), (5, 15), "PostgreSQL: {}", world.is_large());
+        assert_eq!(world.number("SELECT COUNT(*) FROM submissions").await, 5);
+        assert_eq!(world.number("SELECT COUNT(*) FROM teams").await, 1);
+        assert_eq!(world.objects("submissions/").len(), 5, "a refused upload leaves no object");
+    }
+}
+
+#[tokio::test]
+async fn a_days_quota_comes_back_at_midnight_and_not_by_straddling_it() {
+    let world = World::new().await;
+    let contest = world.import("day", &native().edit("per_day: 0", "per_day: 2")).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let (_, midnight) = accept::day_of(world.clock.now());
+    // half a minute before midnight
+    world.clock.shift(midnight.as_millisecond() - world.clock.millis() - 30_000);
+    world.submit(&contest, alice, "a.csv", &predictions(1)).await;
+    let late = world.request(alice, "b.csv");
+    let later = world.request(alice, "c.csv");
+    world.clock.shift(60_000);
+    // it is tomorrow; these two began yesterday and count there
+    world.try_submit(&contest, 0, late, &predictions(1)[..]).await.unwrap();
+    let refused = world.try_submit(&contest, 0, later, &predictions(1)[..]).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::DailyQuota { used: 2, limit: 2, .. }), "{refused}");
+    for _ in 0..2 {
+        world.submit(&contest, alice, "a.csv", &predictions(1)).await;
+    }
+    let refused =
+        world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
+    let again = accept::day_of(world.clock.now()).1;
+    assert!(
+        matches!(refused, AcceptError::DailyQuota { used: 2, again: at, .. } if at == again),
+        "{refused}"
+    );
+    world.clock.shift(DAY);
+    world.submit(&contest, alice, "a.csv", &predictions(1)).await;
+}
+
+#[tokio::test]
+async fn a_phase_takes_what_began_in_its_time() {
+    let world = World::new().await;
+    let contest = world.import("time", &native().edit("start: '2020-01-01'", "start: '2030-01-01'")).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let refused =
+        world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::NotBegun(_)), "{refused}");
+    let end = contest.phases[0].ends_at.unwrap().as_millisecond();
+    world.clock.shift(end - world.clock.millis() - 60_000);
+    // the clock passes the phase's end while the file is on its way
+    let request = world.request(alice, "a.csv");
+    let clock = world.clock.clone();
+    let content = Passing { clock, passed: false };
+    let taken = world.try_submit(&contest, 0, request, content).await.unwrap();
+    assert!(world.clock.millis() >= end);
+    assert_eq!(world.submission(taken.id).await.state, State::Queued);
+    let refused =
+        world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::Over(_)), "{refused}");
+}
+
+/// A file during whose upload two minutes pass.
+struct Passing {
+    clock: shuyu::clock::Clock,
+    passed: bool,
+}
+
+impl AsyncRead for Passing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !std::mem::replace(&mut self.passed, true) {
+            self.clock.shift(120_000);
+            buf.put_slice(b"id,label\n0,1\n");
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_wrong_leaves_nothing() {
+    for world in [World::new().await, World::large().await] {
+        let folder = native().edit("max_submissions: 0", "max_submissions: 1");
+        let contest = world.import("upload", &folder).await;
+        let alice = world.contestant(&contest, "alice").await;
+        let broken =
+            world.try_submit(&contest, 0, world.request(alice, "a.csv"), Broken(true)).await.unwrap_err();
+        assert!(matches!(broken, AcceptError::Upload(_)), "{broken}");
+        let empty = world.try_submit(&contest, 0, world.request(alice, "a.csv"), &b""[..]).await.unwrap_err();
+        assert!(matches!(empty, AcceptError::Empty), "{empty}");
+        let large = tokio::io::repeat(b'x').take((1 << 20) + 1);
+        let large = world.try_submit(&contest, 0, world.request(alice, "a.csv"), large).await.unwrap_err();
+        assert!(matches!(large, AcceptError::Upload(_)), "{large}");
+        // the person hangs up in the middle: the request is dropped where it stands
+        let request = world.request(alice, "a.csv");
+        let hung = world.try_submit(&contest, 0, request, Stalled(true));
+        let gone = tokio::time::timeout(std::time::Duration::from_millis(200), hung).await;
+        assert!(gone.is_err());
+        world.until("nothing is left", || async { world.objects("submissions/").is_empty() }).await;
+        assert_eq!(world.number("SELECT COUNT(*) FROM submissions").await, 0);
+        world.submit(&contest, alice, "a.csv", &predictions(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_submission_needs_is_checked_before_the_upload() {
+    let world = World::new().await;
+    let folder = native()
+        .edit(
+            "shuyu:\n",
+            "fact_sheet:\n  method: {key: method, title: Method, type: select, selection: [trees, nets], is_required: true}\n  \
+             open: {key: open, title: Open, type: checkbox, selection: [true, false], is_required: false}\nshuyu:\n",
+        )
+        .edit("execution_time_limit: 60", "execution_time_limit: 60, accepts_only_result_submissions: true");
+    let contest = world.import("checks", &folder).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let facts = |pairs: &[(&str, serde_json::Value)]| {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let good = facts(&[("method", "trees".into()), ("unasked", "x".into())]);
+    let submit = async |name: &str, facts: BTreeMap<String, serde_json::Value>, message: String| {
+        let mut request = world.request(alice, name);
+        request.facts = facts;
+        request.message = message;
+        world.try_submit(&contest, 0, request, &predictions(1)[..]).await
+    };
+    for name in ["a.exe", "csv", "a.csv.gz", ""] {
+        let refused = submit(name, good.clone(), String::new()).await.unwrap_err();
+        assert!(matches!(refused, AcceptError::Ending(_)), "{name}: {refused}");
+    }
+    let refused = submit("a.py", good.clone(), String::new()).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::ResultsOnly), "{refused}");
+    for wrong in [
+        facts(&[]),
+        facts(&[("method", "guessing".into())]),
+        facts(&[("method", 3.into())]),
+        facts(&[("method", "trees".into()), ("open", "yes".into())]),
+    ] {
+        let refused = submit("a.csv", wrong.clone(), String::new()).await.unwrap_err();
+        assert!(matches!(refused, AcceptError::Facts { .. }), "{wrong:?}: {refused}");
+    }
+    let refused = submit("a.csv", good.clone(), "长".repeat(501)).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::Message), "{refused}");
+    assert!(world.objects("submissions/").is_empty());
+    let taken = submit("a.csv", good, "长".repeat(500)).await.unwrap();
+    let kept = world.submission(taken.id).await.facts;
+    assert_eq!(kept, facts(&[("method", "trees".into())]), "only what was asked is kept");
+}
+
+#[tokio::test]
+async fn only_the_admitted_submit_and_new_terms_are_to_be_accepted() {
+    let world = World::new().await;
+    let folder = native().edit("registration_auto_approve: true", "registration_auto_approve: false");
+    let contest = world.import("terms", &folder).await;
+    let stranger = world.person("stranger").await;
+    let refused = world
+        .try_submit(&contest, 0, world.request(stranger, "a.csv"), &predictions(1)[..])
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, AcceptError::Entry(EntryError::NotAdmitted(_))), "{refused}");
+    let alice = world.contestant(&contest, "alice").await;
+    let refused =
+        world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::Entry(EntryError::NotAdmitted(_))), "{refused}");
+    let decide = async |state| {
+        let mut tx = world.house.db.begin().await.unwrap();
+        let (c, by) = (&contest.competition, contest.organizer);
+        entry::decide(&mut tx, &world.clock, c, by, alice, state, "so").await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    decide(ParticipantState::Approved).await;
+    world.submit(&contest, alice, "a.csv", &predictions(1)).await;
+
+    let (contest, imported) =
+        world.reimport("terms", &folder.clone().file("terms.md", "Be kinder."), contest.organizer).await;
+    assert_eq!(imported.files, ["terms.md"]);
+    let refused =
+        world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::Entry(EntryError::TermsNotAccepted)), "{refused}");
+    world.register(&contest, alice).await;
+    world.submit(&contest, alice, "a.csv", &predictions(1)).await;
+    decide(ParticipantState::Removed).await;
+    let refused =
+        world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::Entry(EntryError::NotAdmitted(_))), "{refused}");
+}
