@@ -106,7 +106,7 @@ pub(super) struct SubmissionView {
     pub size: u64,
     /// The file's SM3 digest, in hexadecimal.
     pub digest: String,
-    /// `unknown` until it was looked into, then `result` or `code`.
+    /// `unknown` until it is over, then `result` or `code`.
     #[schema(value_type = String, example = "result")]
     pub kind: Kind,
     /// Whether it is a trial run on the public twin.
@@ -232,8 +232,11 @@ async fn view(
     };
     let tasks = contest_db::tasks_of_phase(conn, phase.id).await?;
     let runs = queue::db::of_submission(conn, s.id).await?;
+    // which of a closed submission's runs still wait tells when the others ended, and a waiting twin
+    // tells of a failure: once it has begun, it runs until its outcome is told
+    let untold = s.state.is_final() || (s.started_at.is_some() && is_closed(s, &tasks));
     let place = match s.disclosed_state {
-        Stage::Queued => queue::place(conn, &app.clock, s.id).await?,
+        Stage::Queued if !untold => queue::place(conn, &app.clock, s.id).await?,
         _ => None,
     };
     let under_way = runs.iter().any(|run| run.state == RunState::Running);
@@ -261,14 +264,15 @@ async fn view(
         file_name: s.file_name.clone(),
         size: s.size,
         digest: s.digest.clone(),
-        kind: s.kind,
+        // both are found out when a run ends, so they wait for the outcome to be told
+        kind: if told.is_final() { s.kind } else { Kind::Unknown },
         trial: s.trial,
         message: s.message.clone(),
         facts: s.facts.clone(),
         created_at: Time(s.created_at),
         started_at: s.started_at.map(Time),
         finished_at: s.finished_at.filter(|_| !is_closed(s, &tasks) && told.is_final()).map(Time),
-        counts: s.counts,
+        counts: s.counts || !told.is_final(),
         chosen: s.chosen,
         nominated: s.nominated_at.is_some(),
         disqualified: s.disqualified_at.map(|_| s.disqualified_reason.clone()),
