@@ -1,5 +1,7 @@
 //! Competitions as people use them in a browser: entering, submitting, the board, the desk.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the steps that tests share fail like tests")]
+
 mod support;
 
 use std::io::Write as _;

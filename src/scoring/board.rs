@@ -184,6 +184,7 @@ impl Boards {
     pub async fn teams_on(
         &self,
         conn: &mut Connection,
+        competition: CompetitionId,
         (phase, board): (PhaseId, &Board),
     ) -> Result<Arc<Teams>, StoreError> {
         let mut teams = self.teams(conn, competition).await?;
