@@ -114,6 +114,8 @@ pub type Teams = HashMap<TeamId, TeamLabel>;
 struct HeldTeams {
     teams: Arc<Teams>,
     read: Instant,
+    /// The last board whose teams were all found among these.
+    whole: Option<(PhaseId, i64)>,
 }
 
 #[derive(Default)]
@@ -183,13 +185,20 @@ impl Boards {
         &self,
         conn: &mut Connection,
         competition: CompetitionId,
-        board: &Board,
+        (phase, board): (PhaseId, &Board),
     ) -> Result<Arc<Teams>, StoreError> {
-        let teams = self.teams(conn, competition).await?;
-        match board.best.keys().all(|team| teams.contains_key(team)) {
-            true => Ok(teams),
-            false => self.read_teams(conn, competition).await,
+        let mut teams = self.teams(conn, competition).await?;
+        let this = Some((phase, board.version));
+        if self.shelf().teams.get(&competition).is_some_and(|held| held.whole == this) {
+            return Ok(teams);
         }
+        if !board.best.keys().all(|team| teams.contains_key(team)) {
+            teams = self.read_teams(conn, competition).await?;
+        }
+        if let Some(held) = self.shelf().teams.get_mut(&competition) {
+            held.whole = this;
+        }
+        Ok(teams)
     }
 
     async fn read_teams(
@@ -203,7 +212,7 @@ impl Boards {
             label.members.extend(member);
         }
         let teams = Arc::new(teams);
-        let held = HeldTeams { teams: Arc::clone(&teams), read: Instant::now() };
+        let held = HeldTeams { teams: Arc::clone(&teams), read: Instant::now(), whole: None };
         self.shelf().teams.insert(competition, held);
         Ok(teams)
     }

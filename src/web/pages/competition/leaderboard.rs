@@ -107,7 +107,7 @@ async fn read(app: &App, hall: &Hall, phase: &Phase) -> Result<(Arc<Board>, Arc<
     let mut conn = app.db.read().await?;
     let definition = &hall.competition.definition.leaderboard;
     let board = app.boards.board(&mut conn, phase, definition).await?;
-    let teams = app.boards.teams_on(&mut conn, hall.competition.id, &board).await?;
+    let teams = app.boards.teams_on(&mut conn, hall.competition.id, (phase.id, &board)).await?;
     Ok((board, teams))
 }
 

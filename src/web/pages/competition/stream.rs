@@ -82,7 +82,7 @@ mod tests {
         let header = disposition("a\"; b\r\n数.csv");
         assert_eq!(
             header,
-            "attachment; filename=\"a___b____.csv\"; filename*=UTF-8''a%22%3B%20b%0D%0A%E6%95%B0%2Ecsv"
+            "attachment; filename=\"a___b___.csv\"; filename*=UTF-8''a%22%3B%20b%0D%0A%E6%95%B0%2Ecsv"
         );
     }
 }

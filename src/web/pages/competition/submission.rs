@@ -187,7 +187,8 @@ async fn run_views(app: &App, seen: &Seen) -> Result<Vec<RunView>, PageError> {
         };
         // before anything is told of the outcome, a run that is over is still "scoring"
         let told = seen.submission.disclosed_state.is_final();
-        let state = if run.state.over() && !told { RunState::Running } else { run.state };
+        let over = !matches!(run.state, RunState::Queued | RunState::Running);
+        let state = if over && !told { RunState::Running } else { run.state };
         views.push(RunView {
             id: run.id.to_string(),
             task: seen.task_name(run),
@@ -200,16 +201,6 @@ async fn run_views(app: &App, seen: &Seen) -> Result<Vec<RunView>, PageError> {
         });
     }
     Ok(views)
-}
-
-trait Over {
-    fn over(self) -> bool;
-}
-
-impl Over for RunState {
-    fn over(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
 }
 
 async fn show(

@@ -96,13 +96,10 @@ where
         take(fields, name, reader).await.map(Some)
     };
     let (fed, taken) = tokio::join!(feed(multipart, begin, sender), taking);
-    match (fed, taken) {
-        (_, Ok(Some(done))) => Ok(done),
-        // the upload itself was wrong: say that, not what became of it
-        (Err(error), _) => Err(error.into()),
-        (Ok(()), Err(error)) => Err(error.into()),
-        (Ok(()), Ok(None)) => Err(UploadError::NoFile.into()),
-    }
+    // when the upload itself was wrong, the stream ended in an error and nothing was taken: say what
+    // was wrong with it, not what became of it
+    fed?;
+    taken?.ok_or_else(|| UploadError::NoFile.into())
 }
 
 /// Reads the form. The file's end is told only once it is known that nothing follows.

@@ -116,7 +116,7 @@ async fn board(app: &App, hall: &Hall, phase: Option<i64>) -> Result<Table, Page
     let mut conn = app.db.read().await?;
     let definition = &hall.competition.definition.leaderboard;
     let board = app.boards.board(&mut conn, phase, definition).await?;
-    let teams = app.boards.teams_on(&mut conn, hall.competition.id, &board).await?;
+    let teams = app.boards.teams_on(&mut conn, hall.competition.id, (phase.id, &board)).await?;
     let mut lines = Vec::new();
     for (row, rank) in board.rows.iter().zip(1_usize..) {
         let label = teams.get(&row.team);
