@@ -95,6 +95,16 @@ pub async fn save(conn: &mut Connection, c: &Competition) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Locks a competition's row for the rest of the transaction. Whoever changes a part of what
+/// [`save`] writes reads it anew under this lock.
+pub async fn lock(conn: &mut Connection, id: CompetitionId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE competitions SET revision = revision WHERE id = $1")
+        .bind(id.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 fn document<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Unreadable {
         column: "definition".to_owned(),

@@ -113,11 +113,16 @@ pub async fn import(
     if existing.is_some() && changes.is_empty() && changed.is_empty() && before.len() == files.len() {
         return Ok(Imported { competition, created: false, changes, files: changed });
     }
+    let mut tx = house.db.begin().await?;
+    db::lock(&mut tx, id).await?;
+    // storing the files took a while: what was decided meanwhile (published, teams locked) stays
+    if let Some(fresh) = db::by_id(&mut tx, id).await? {
+        competition = fresh;
+    }
     competition.definition = bundle.definition.clone();
     competition.digest.clone_from(&bundle.digest);
     competition.revision += 1;
     competition.updated_at = now;
-    let mut tx = house.db.begin().await?;
     save(&mut tx, house, &competition, &files, existing.as_ref()).await?;
     let action = if existing.is_some() { "competition.reimported" } else { "competition.imported" };
     let entry = Entry::new(now, Actor::User(owner), action, ("competition", id))
@@ -355,8 +360,10 @@ pub enum PublishError {
 /// When there is none of this name, or the database fails.
 pub async fn publish(house: &House, slug: &str, by: Option<UserId>) -> Result<Competition, PublishError> {
     let mut tx = house.db.begin().await?;
-    let mut competition =
-        db::by_slug(&mut tx, slug).await?.ok_or_else(|| PublishError::Unknown(slug.to_owned()))?;
+    let unknown = || PublishError::Unknown(slug.to_owned());
+    let id = db::by_slug(&mut tx, slug).await?.ok_or_else(unknown)?.id;
+    db::lock(&mut tx, id).await?;
+    let mut competition = db::by_id(&mut tx, id).await?.ok_or_else(unknown)?;
     if competition.published_at.is_none() {
         let now = house.clock.now();
         competition.published_at = Some(now);

@@ -16,15 +16,22 @@ use crate::store::{Connection, StoreError, Tx};
 /// many submissions were entered.
 ///
 /// # Errors
-/// When the database fails; a phase is migrated in one transaction, so it is tried again whole.
+/// When the database fails; a phase is migrated in one transaction, so it is tried again whole, and
+/// one that cannot be migrated holds up no other.
 pub async fn migrate_due(house: &House) -> Result<usize, StoreError> {
     let now = house.clock.now();
     let due = contest_db::phases_to_migrate(&mut *house.db.read().await?, now).await?;
-    let mut entered = 0;
+    let (mut entered, mut failed) = (0, None);
     for phase in due {
-        entered += migrate(house, &phase).await?;
+        match migrate(house, &phase).await {
+            Ok(more) => entered += more,
+            Err(error) => {
+                tracing::error!(phase = %phase.id, %error, "a phase could not be migrated; trying again");
+                failed = Some(error);
+            }
+        }
     }
-    Ok(entered)
+    failed.map_or(Ok(entered), Err)
 }
 
 async fn migrate(house: &House, phase: &Phase) -> Result<usize, StoreError> {

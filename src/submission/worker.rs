@@ -226,7 +226,8 @@ impl Worker {
 
     async fn keep_house(&self, beat: u32) -> Result<(), StoreError> {
         let house = &self.carrier.house;
-        disclose::tell_due(house).await?;
+        // what fails here must not keep the rest from being done
+        let told = disclose::tell_due(house).await;
         let recovered = queue::recover(&house.db, &house.clock, self.id).await?;
         if !recovered.queued.is_empty() {
             let runs = recovered.queued.len();
@@ -241,13 +242,13 @@ impl Worker {
                 Err(error) => tracing::warn!(run = %lease.run.id, %error, "a run could not be given up"),
             }
         }
-        if beat.is_multiple_of(5) {
-            migrate::migrate_due(house).await?;
-        }
         if beat.is_multiple_of(10) {
             self.say_alive(false).await?;
         }
-        Ok(())
+        if beat.is_multiple_of(5) {
+            migrate::migrate_due(house).await?;
+        }
+        told.map(|_| ())
     }
 
     /// Removes what runs of this machine left behind that nobody holds any more.

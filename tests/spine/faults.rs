@@ -232,3 +232,49 @@ async fn a_run_that_is_cut_off_leaves_no_desk() {
     world.assert_clean(&world.settings);
     assert_eq!(world.submission(id).await.state, State::Running, "its lease will run out");
 }
+
+/// A worker that is asked to stop waits a while for its runs and hands back those that go on.
+#[tokio::test]
+async fn a_worker_that_stops_hands_back_what_goes_on() {
+    let world = World::new().await;
+    let contest = world.import("stops", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let working = world.start_worker(world.carrier().await, 2).await;
+    let id = world.submit(&contest, alice, "main.py", ENDLESS.as_bytes()).await;
+    world
+        .until("the program runs", || async {
+            world.events(id).await.iter().any(|(kind, _)| kind == "output")
+        })
+        .await;
+    working.stop().await;
+    world.assert_clean(&world.settings);
+    let run = &world.runs(id).await[0];
+    assert_eq!((run.state, run.attempt), (RunState::Queued, 1));
+    assert_eq!(run.fault.as_deref(), Some("the worker was stopped"));
+    let waiting = world.submission(id).await;
+    assert_eq!((waiting.disclosed_state, waiting.started_at), (State::Queued, None));
+    assert_eq!(world.lease().await.unwrap().run.attempt, 2, "another worker may take it at once");
+    assert_eq!(world.number("SELECT COUNT(*) FROM workers WHERE stopped_at IS NOT NULL").await, 1);
+}
+
+/// Another process holds the database's write lock for longer than we wait.
+#[tokio::test]
+async fn a_locked_database_loses_no_score() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("locked", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+    let lease = world.lease().await.unwrap();
+    let other = shuyu::store::Db::connect(&world.settings.database).await.unwrap();
+    let holding = other.begin().await.unwrap();
+    let error = world.carry(&carrier, lease.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("database"), "{error}");
+    drop(holding);
+    assert_eq!(world.bits(id).await, []);
+    // the same worker still holds its lease and simply tries again
+    world.carry(&carrier, lease).await.unwrap();
+    assert_eq!(world.scores(&contest, id).await["accuracy"], 0.714_286);
+    assert_eq!(world.bits(id).await.len(), 1);
+    other.close().await;
+}

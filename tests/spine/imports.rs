@@ -73,3 +73,16 @@ async fn an_exported_bundle_imports_to_the_same_competition() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[tokio::test]
+async fn publishing_survives_importing_again_and_the_other_way_round() {
+    let world = World::new().await;
+    let contest = world.import("meanwhile", &native()).await;
+    import::publish(&world.house, "meanwhile", None).await.unwrap();
+    let changed = native().edit("title: Small", "title: Smaller");
+    let (now, _) = world.reimport("meanwhile", &changed, contest.organizer).await;
+    assert!(now.competition.published_at.is_some());
+    let twice = import::publish(&world.house, "meanwhile", None).await.unwrap();
+    assert_eq!(twice.published_at, now.competition.published_at);
+    assert_eq!(twice.definition.title, "Smaller");
+}

@@ -176,3 +176,36 @@ open(output + '/scores.json', 'w').write('{\"points\": %d}' % points)
     let row = lane1::row_for_team(&mut conn, board, bad).await.unwrap();
     assert_eq!(row.tasks.len(), 1, "the task that was scored keeps its score");
 }
+
+#[tokio::test]
+async fn runs_that_fill_the_cache_at_the_same_moment_share_it() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("cache", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await);
+    }
+    let (one, two, three) =
+        (world.lease().await.unwrap(), world.lease().await.unwrap(), world.lease().await.unwrap());
+    let (one, two, three) =
+        tokio::join!(world.carry(&carrier, one), world.carry(&carrier, two), world.carry(&carrier, three));
+    one.and(two).and(three).unwrap();
+    for id in ids {
+        assert_eq!(world.submission(id).await.state, State::Finished);
+    }
+    let cached = || {
+        let entries = std::fs::read_dir(&carrier.cache).unwrap().flatten();
+        entries.map(|e| e.file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    // the input and the ids, whole; nothing half filled
+    assert_eq!(cached().len(), 2, "{:?}", cached());
+    assert!(cached().iter().all(|name| !name.contains('.')), "{:?}", cached());
+
+    // what a crash left half filled goes at the next start; the rest stays
+    std::fs::create_dir(carrier.cache.join("0123.4567")).unwrap();
+    std::fs::write(carrier.cache.join("0123.4567.packed"), "half").unwrap();
+    world.carrier().await;
+    assert_eq!(cached().len(), 2, "{:?}", cached());
+}

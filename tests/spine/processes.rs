@@ -165,6 +165,27 @@ async fn a_service_killed_in_mid_run_reruns_once_and_scores_once() {
     assert_eq!(world.number("SELECT COUNT(*) FROM audit_log WHERE number IS NULL").await, 0);
 }
 
+/// A worker that cannot reach its engine says so and takes nothing from the queue.
+#[tokio::test]
+async fn a_worker_without_an_engine_says_so_and_takes_nothing() {
+    let world = World::new().await;
+    let contest = world.import("engineless", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+    let output = Command::new(env!("CARGO_BIN_EXE_shuyu"))
+        .arg("worker")
+        .env_clear()
+        .envs(world.environment())
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Docker"), "{said}");
+    assert_eq!(world.submission(id).await.state, State::Queued);
+    assert_eq!(world.runs(id).await[0].attempt, 0);
+}
+
 /// What `shuyu dry-run` prints is what the board would show.
 #[tokio::test]
 async fn a_dry_run_prints_one_document() {

@@ -186,7 +186,7 @@ impl World {
     /// Registers a user, who accepts the current terms.
     pub async fn register(&self, contest: &Contest, user: UserId) {
         let terms =
-            terms_digest(&mut *self.house.db.read().await.unwrap(), &contest.competition).await.unwrap();
+            terms_digest(&mut self.house.db.read().await.unwrap(), &contest.competition).await.unwrap();
         let mut tx = self.house.db.begin().await.unwrap();
         entry::register(&mut tx, &self.clock, &contest.competition, user, &terms).await.unwrap();
         tx.commit().await.unwrap();
@@ -250,11 +250,11 @@ impl World {
     }
 
     pub async fn submission(&self, id: SubmissionId) -> Submission {
-        submission_db::by_id(&mut *self.house.db.read().await.unwrap(), id).await.unwrap().unwrap()
+        submission_db::by_id(&mut self.house.db.read().await.unwrap(), id).await.unwrap().unwrap()
     }
 
     pub async fn runs(&self, id: SubmissionId) -> Vec<Run> {
-        queue::db::of_submission(&mut *self.house.db.read().await.unwrap(), id).await.unwrap()
+        queue::db::of_submission(&mut self.house.db.read().await.unwrap(), id).await.unwrap()
     }
 
     /// The scores that the team was told, key by key.

@@ -195,11 +195,7 @@ pub async fn insert_team(conn: &mut Connection, team: &Team) -> Result<(), Store
 /// Locks who is in which team of a competition for the rest of the transaction: names, members and
 /// memberships are looked at and changed by one transaction at a time.
 pub async fn lock_teams(conn: &mut Connection, competition: CompetitionId) -> Result<(), StoreError> {
-    sqlx::query("UPDATE competitions SET revision = revision WHERE id = $1")
-        .bind(competition.to_string())
-        .execute(conn)
-        .await?;
-    Ok(())
+    crate::contest::db::lock(conn, competition).await
 }
 
 /// Locks a team's row for the rest of the transaction, so that quotas are counted one at a time.
