@@ -412,6 +412,18 @@ mod tests {
     }
 
     #[test]
+    fn the_ticks_code_is_a_prefix_code() {
+        let start = Timestamp::UNIX_EPOCH;
+        let limit = Duration::from_secs(100);
+        let ends = [1, 10, 60].into_iter().chain((1..40).map(|k| 100 * k));
+        let sum: f64 = ends
+            .map(|s| release_tick(start, Timestamp::from_second(s).unwrap(), limit))
+            .map(|tick| (-tick.bits).exp2())
+            .sum();
+        assert!((0.999..=1.0).contains(&sum), "{sum}");
+    }
+
+    #[test]
     fn a_limit_below_a_minute_adds_no_tick_before_it() {
         let start = Timestamp::UNIX_EPOCH;
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();

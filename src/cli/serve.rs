@@ -56,7 +56,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     } else {
         None
     };
-    let app = App::new(settings, house, checks)?;
+    let app = App::new(settings, house.clone(), checks)?;
     let listener = TcpListener::bind(app.settings.listen)
         .await
         .with_context(|| format!("cannot listen on {}", app.settings.listen))?;
@@ -67,6 +67,17 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         let live = live.clone();
         async move { live.run().await }
     });
+    // what this process publishes reaches its pages at once, not at their next look
+    let bell = house.event_bell.clone();
+    let ringing = tokio::spawn({
+        let live = live.clone();
+        async move {
+            loop {
+                bell.notified().await;
+                live.wake();
+            }
+        }
+    });
     let service = web::router(app).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service)
         .with_graceful_shutdown(async move {
@@ -75,6 +86,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             live.close();
         })
         .await?;
+    ringing.abort();
     reading.await?;
     stop.cancel();
     if let Some(working) = working {

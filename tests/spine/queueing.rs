@@ -112,7 +112,14 @@ async fn two_runs_that_end_at_the_same_moment_end_their_submission() {
     for _ in 0..5 {
         let id = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
         let (one, two) = (world.lease().await.unwrap(), world.lease().await.unwrap());
-        let (one, two) = tokio::join!(world.carry(&carrier, one), world.carry(&carrier, two));
+        // both are held up while they write their end, and let go together
+        let mut held = world.house.db.begin().await.unwrap();
+        sqlx::query("SELECT id FROM runs FOR UPDATE").fetch_all(&mut *held).await.unwrap();
+        let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        let (one, two, ()) = tokio::join!(world.carry(&carrier, one), world.carry(&carrier, two), async {
+            world.until("both wait", || async { world.number(waiting).await == 2 }).await;
+            drop(held);
+        });
         one.unwrap();
         two.unwrap();
         assert_eq!(world.submission(id).await.state, State::Finished);

@@ -103,7 +103,7 @@ async fn board(app: &App, asked: &InPhase) -> Answer<(Arc<BoardInMemory>, Arc<Te
     }
     let mut conn = app.db.read().await?;
     let board = app.boards.board(&mut conn, phase, definition).await?;
-    let teams = app.boards.teams_on(&mut conn, here.competition.id, &board).await?;
+    let teams = app.boards.teams_on(&mut conn, here.competition.id, (phase.id, &board)).await?;
     Ok((board, teams))
 }
 
