@@ -92,22 +92,6 @@ async fn a_scorers_link_is_the_organizers_fault_and_costs_the_team_nothing_but_t
     assert!(done.disclosed_reason.text.contains("organizer"), "{:?}", done.disclosed_reason);
 }
 
-/// A bundle whose scoring program cannot be begun fails every submission: nobody pays for that.
-#[tokio::test]
-async fn a_scorer_without_a_usable_command_costs_no_quota() {
-    let world = World::new().await;
-    let carrier = world.carrier().await;
-    let folder = programmed(ECHO).file("scoring/metadata.yaml", "command: python3 '$program/score.py");
-    let contest = world.import("command", &folder).await;
-    let alice = world.contestant(&contest, "alice").await;
-    let id = world.submit(&contest, alice, "a.zip", &zipped(&[("out.json", b"{}")])).await;
-    world.run_all(&carrier).await;
-    let done = world.submission(id).await;
-    assert_eq!((done.state, done.disclosed_reason.code.as_str()), (State::Failed, "scorer-command"));
-    assert!(!done.counts);
-    assert!(world.bits(id).await.is_empty(), "nothing was learnt of the labels");
-}
-
 /// 36, 37: archives that lead outside or swell.
 #[tokio::test]
 async fn bad_archives_are_rejected_with_a_mend_and_cost_no_quota() {

@@ -17,9 +17,6 @@ use crate::submission::model::{Purpose, Reason, Run, RunState, State, Submission
 use crate::submission::queue::{self, NORMAL, NewRun};
 use crate::submission::{announce, announce_board};
 
-/// Codes of failures that a bundle brings about with any submission; they cost no quota.
-const ORGANIZERS: [&str; 2] = ["ingestion-command", "scorer-command"];
-
 /// Code of the reason that is told of a closed run's failure.
 const CLOSED: &str = "closed";
 
@@ -179,7 +176,7 @@ async fn settle(
     let told = release_at.is_none().then(|| (overall, reason.clone()));
     let concluded = Submission { reason: reason.clone(), ..submission.clone() };
     db::change(tx, submission.id, &Change { state: overall, reason, told, release_at }, now).await?;
-    if overall == State::Rejected || ORGANIZERS.contains(&concluded.reason.code.as_str()) {
+    if overall == State::Rejected {
         db::set_counts(tx, submission.id, false).await?;
     }
     if release_at.is_none() {
