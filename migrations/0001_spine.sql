@@ -279,6 +279,7 @@ CREATE INDEX submissions_by_team ON submissions (phase_id, team_id, created_at);
 CREATE INDEX submissions_by_competition ON submissions (competition_id, created_at);
 CREATE INDEX submissions_to_disclose ON submissions (release_at) WHERE release_at IS NOT NULL;
 CREATE INDEX submissions_by_state ON submissions (state, created_at);
+CREATE INDEX submissions_made_public ON submissions (phase_id, created_at) WHERE is_public = 1;
 
 CREATE TABLE runs (
     id TEXT PRIMARY KEY,
