@@ -57,6 +57,7 @@ registration-approved = Entered
 registration-approved-text = You have entered.
 registration-needs-approval = The organizer decides on each registration.
 limits = Limits
+limits-by-phase = Limits by phase
 per-day = A day
 in-all = In all
 time-limit = Time for a step

@@ -54,6 +54,7 @@ registration-approved = 已报名
 registration-approved-text = 您已报名。
 registration-needs-approval = 报名需主办方审核。
 limits = 提交限制
+limits-by-phase = 各阶段的提交限制
 per-day = 每天次数
 in-all = 总次数
 time-limit = 每步时限

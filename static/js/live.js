@@ -67,6 +67,8 @@ export function liveRegions() {
     const address = region.dataset.live;
     if (!sources.has(address)) sources.set(address, new EventSource(address));
     const run = refresher(region);
+    // what happened after the page was written and before this, or while the line was down
+    sources.get(address).addEventListener("open", run);
     if (region.dataset.liveEvery) setInterval(run, Number(region.dataset.liveEvery) * 1000);
     for (const kind of `${region.dataset.liveOn} reload`.split(/\s+/).filter(Boolean)) {
       sources.get(address).addEventListener(kind, run);

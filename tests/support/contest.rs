@@ -39,7 +39,7 @@ pub fn bundle_in(directory: &Path, wanted: &Wanted) -> PathBuf {
                  27348a5a0000000049454e44ae426082";
     fs::write(root.join("logo.png"), hex::decode(pixel.replace(' ', "")).unwrap()).unwrap();
     fs::write(root.join("terms.md"), "# Terms\nBe fair. <script>alert('terms')</script>\n").unwrap();
-    fs::write(root.join("overview.md"), "# Welcome\n<img src=x onerror=alert(1)> Predict the delay.\n")
+    fs::write(root.join("overview.md"), "# Welcome\n<img src=x alt=x onerror=alert(1)> Predict the delay.\n")
         .unwrap();
     let ids: String = (0..ROWS).map(|i| format!("r{i}\n")).collect();
     fs::write(root.join("open/ids.csv"), format!("row\n{ids}")).unwrap();

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod arena;
+pub mod chromium;
 pub mod contest;
 pub mod databases;
 pub mod postgres;

@@ -1,0 +1,182 @@
+//! The pages in a real Chromium: the main path by keyboard alone on a telephone, without scripts, and
+//! every main page at both widths, light and dark, checked by axe.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the steps that tests share fail like tests")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use shuyu::people::Role;
+use support::chromium::{Chromium, DESK, PHONE, Window};
+use support::{PASSWORD, TestApp, Wanted, predictions};
+
+const AUTO: Wanted = Wanted { top: "registration_auto_approve: true", phase: "", board: "" };
+const C: &str = "/competitions/small";
+
+async fn scene() -> TestApp {
+    let app = TestApp::start().await;
+    app.user_with("org", &[Role::Organizer]).await;
+    app.import(&AUTO, "small", "org").await;
+    app.user("alice").await;
+    app
+}
+
+fn base(app: &TestApp) -> String {
+    format!("http://{}", app.address)
+}
+
+/// A file of predictions on disk, as a person chooses one.
+fn file(app: &TestApp, name: &str, content: &[u8]) -> String {
+    let path: PathBuf = app.directory.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Accepts the terms by the form, as each test needs before it submits.
+async fn take_part(page: &Chromium) {
+    page.go(&format!("{C}/rules")).await;
+    page.click("main input[type=checkbox]").await;
+    page.click("main form button").await;
+    page.find("main input[type=file]").await;
+}
+
+#[tokio::test]
+async fn the_main_path_by_keyboard_alone_on_a_telephone() {
+    let app = scene().await;
+    let worker = app.worker().await;
+    let page = Chromium::open(&base(&app), PHONE).await;
+
+    page.go("/login").await;
+    page.tab_to("input[name=login]").await;
+    page.client.active_element().await.unwrap().send_keys("alice").await.unwrap();
+    page.tab_to("input[name=password]").await;
+    page.client.active_element().await.unwrap().send_keys(PASSWORD).await.unwrap();
+    page.enter().await;
+    page.shows("小竞赛").await;
+
+    page.go("/competitions").await;
+    page.tab_to(&format!("main a[href='{C}']")).await;
+    page.enter().await;
+    page.tab_to(&format!("a[href='{C}/rules']")).await;
+    page.enter().await;
+    page.tab_to("main input[type=checkbox]").await;
+    page.press(' ').await;
+    page.enter().await;
+
+    page.find("main input[type=file]").await;
+    page.tab_to("main input[type=file]").await;
+    let good = file(&app, "good.csv", &predictions(2.0));
+    page.client.active_element().await.unwrap().send_keys(&good).await.unwrap();
+    page.tab_to("main form button:not([type=button])").await;
+    page.enter().await;
+    // the page of the submission fills itself in: nobody reloads
+    page.shows("2.000").await;
+    assert!(page.path().await.contains("/submissions/"), "{}", page.path().await);
+
+    page.tab_to(&format!("a[href^='{C}/leaderboard']")).await;
+    page.enter().await;
+    page.shows("alice 先生").await;
+    page.shows("2.000").await;
+    page.close().await;
+    worker.end().await;
+}
+
+#[tokio::test]
+async fn the_board_that_is_open_changes_by_itself() {
+    let app = scene().await;
+    let worker = app.worker().await;
+    let page = Chromium::open(&base(&app), DESK).await;
+    page.log_in("alice", PASSWORD).await;
+    take_part(&page).await;
+    let watching = Chromium::open(&base(&app), PHONE).await;
+    watching.go(&format!("{C}/leaderboard")).await;
+    for (name, off, shown) in [("a.csv", 3.0, "3.000"), ("b.csv", 1.5, "1.500")] {
+        page.go(&format!("{C}/submit")).await;
+        page.fill("main input[type=file]", &file(&app, name, &predictions(off))).await;
+        page.click("main form button:not([type=button])").await;
+        page.shows(shown).await;
+        watching.shows(shown).await;
+    }
+    page.close().await;
+    watching.close().await;
+    worker.end().await;
+}
+
+#[tokio::test]
+async fn without_scripts_the_main_path_works_too() {
+    let app = scene().await;
+    let worker = app.worker().await;
+    let page = Chromium::open(&base(&app), Window { script: false, ..DESK }).await;
+    page.log_in("alice", PASSWORD).await;
+    take_part(&page).await;
+    page.fill("main input[type=file]", &file(&app, "good.csv", &predictions(2.0))).await;
+    page.click("main form button:not([type=button])").await;
+    page.find("h1").await;
+    let address = page.path().await;
+    assert!(address.contains("/submissions/"), "{address}");
+    app.until(|| async {
+        page.client.refresh().await.unwrap();
+        page.text().await.contains("2.000")
+    })
+    .await;
+    page.go(&format!("{C}/leaderboard")).await;
+    page.shows("alice 先生").await;
+    page.close().await;
+    worker.end().await;
+}
+
+#[tokio::test]
+async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
+    let app = scene().await;
+    let worker = app.worker().await;
+    let page = Chromium::open(&base(&app), DESK).await;
+    page.log_in("alice", PASSWORD).await;
+    take_part(&page).await;
+    let mut submitted = Vec::new();
+    for (name, content) in [("good.csv", predictions(2.0)), ("bad.csv", b"row,y\nr0,abc\nr1,1\n".to_vec())] {
+        page.go(&format!("{C}/submit")).await;
+        page.fill("main input[type=file]", &file(&app, name, &content)).await;
+        page.click("main form button:not([type=button])").await;
+        page.shows("SM3").await;
+        submitted.push(page.path().await);
+    }
+    app.until(|| async {
+        page.client.refresh().await.unwrap();
+        page.text().await.contains("abc")
+    })
+    .await;
+    page.close().await;
+    worker.end().await;
+
+    let visitor = ["/", "/competitions", "/login", "/register"].map(str::to_owned).to_vec();
+    let mut contestant: Vec<String> = ["", "/data", "/rules", "/submit", "/submissions", "/leaderboard", "/team"]
+        .map(|tab| format!("{C}{tab}"))
+        .to_vec();
+    contestant.extend(submitted);
+    contestant.extend(["/account".to_owned(), "/".to_owned()]);
+    let mut desk: Vec<String> =
+        ["", "/participants", "/submissions", "/rescore", "/settings", "/announcements", "/exports", "/bundle"]
+            .map(|tab| format!("{C}/desk{tab}"))
+            .to_vec();
+    desk.push("/desk".to_owned());
+    let mut flaws = Vec::new();
+    for (width, dark) in [(1440, false), (390, false), (1440, true), (390, true)] {
+        for (who, paths) in [(None, &visitor), (Some("alice"), &contestant), (Some("org"), &desk)] {
+            let page = Chromium::open(&base(&app), Window { width, dark, script: true }).await;
+            if let Some(login) = who {
+                page.log_in(login, PASSWORD).await;
+            }
+            for path in paths {
+                page.go(path).await;
+                assert_eq!(&page.path().await, path, "{who:?} was sent elsewhere");
+                let asked = format!("return matchMedia('(prefers-color-scheme: dark)').matches === {dark}");
+                assert_eq!(page.script(&asked).await, true, "the browser's scheme");
+                let found = page.flaws().await;
+                flaws.extend(found.into_iter().map(|flaw| format!("{path} at {width}, dark {dark}: {flaw}")));
+            }
+            page.close().await;
+        }
+    }
+    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+}
