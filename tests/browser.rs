@@ -150,15 +150,24 @@ async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
     worker.end().await;
 
     let visitor = ["/", "/competitions", "/login", "/register"].map(str::to_owned).to_vec();
-    let mut contestant: Vec<String> = ["", "/data", "/rules", "/submit", "/submissions", "/leaderboard", "/team"]
-        .map(|tab| format!("{C}{tab}"))
-        .to_vec();
+    let mut contestant: Vec<String> =
+        ["", "/data", "/rules", "/submit", "/submissions", "/leaderboard", "/team"]
+            .map(|tab| format!("{C}{tab}"))
+            .to_vec();
     contestant.extend(submitted);
     contestant.extend(["/account".to_owned(), "/".to_owned()]);
-    let mut desk: Vec<String> =
-        ["", "/participants", "/submissions", "/rescore", "/settings", "/announcements", "/exports", "/bundle"]
-            .map(|tab| format!("{C}/desk{tab}"))
-            .to_vec();
+    let mut desk: Vec<String> = [
+        "",
+        "/participants",
+        "/submissions",
+        "/rescore",
+        "/settings",
+        "/announcements",
+        "/exports",
+        "/bundle",
+    ]
+    .map(|tab| format!("{C}/desk{tab}"))
+    .to_vec();
     desk.push("/desk".to_owned());
     let mut flaws = Vec::new();
     for (width, dark) in [(1440, false), (390, false), (1440, true), (390, true)] {

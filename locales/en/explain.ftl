@@ -120,4 +120,5 @@ fault-kind-too_many_classes = fewer classes
 fault-kind-empty_id = an id
 fault-kind-duplicate_id = each id once
 fault-kind-unknown_id = an id that is asked for
+fault-first-line = first on line { $line }
 fault-kind-missing_id = every id that is asked for

@@ -120,4 +120,5 @@ fault-kind-too_many_classes = 更少的类别
 fault-kind-empty_id = 非空的编号
 fault-kind-duplicate_id = 不重复的编号
 fault-kind-unknown_id = 需要预测的编号
+fault-first-line = 首次出现在第 { $line } 行
 fault-kind-missing_id = 包含全部编号

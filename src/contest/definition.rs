@@ -163,8 +163,13 @@ pub struct Task {
     pub input_data: Option<BundlePath>,
     /// The hidden answers.
     pub reference_data: Option<BundlePath>,
-    /// Both steps at once, through a shared directory (needs the organizer's opt-in).
+    /// The ingestion program runs beside the scoring program and talks with it through a shared
+    /// directory: only where `shared` allows it.
     pub ingestion_only_during_scoring: bool,
+    /// The organizer's opt-in to that directory (`shuyu.tasks.N.shared`), through which participant
+    /// code can learn what the scorer chooses to tell it.
+    #[serde(default)]
+    pub shared: bool,
     /// Native metrics (`shuyu.tasks.N.metric`); empty when the scoring program scores.
     pub metrics: Vec<MetricSpec>,
     /// File in the bundle with the published ids a result is checked against.
@@ -178,6 +183,30 @@ pub struct Task {
     pub twin: Option<Twin>,
     /// Limits of the run containers.
     pub resources: Resources,
+}
+
+impl Task {
+    /// Whether the ingestion program runs in the prediction step, around the submission.
+    pub fn has_ingestion_before_scoring(&self) -> bool {
+        self.ingestion_program.is_some() && !self.ingestion_only_during_scoring
+    }
+
+    /// Whether the ingestion program runs beside the scoring program, opted in or not.
+    pub fn has_ingestion_beside_scoring(&self) -> bool {
+        self.ingestion_program.is_some() && self.ingestion_only_during_scoring
+    }
+
+    /// Whether nothing may be told of a submitted program but its outcome at its tick, since it saw
+    /// hidden data.
+    pub fn closes_programs(&self) -> bool {
+        let hidden_input = self.input_data.is_some() && self.input == InputVisibility::Hidden;
+        hidden_input || self.has_ingestion_beside_scoring()
+    }
+
+    /// The same for a submitted result, which an ingestion program may work on.
+    pub fn closes_results(&self) -> bool {
+        self.closes_programs() && self.ingestion_program.is_some()
+    }
 }
 
 /// Who may see what a submission is run on.

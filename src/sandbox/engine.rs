@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::SandboxError;
 use super::cgroup::Layout;
 use super::label::Owner;
-use super::tmpfs::Staging;
+use super::tmpfs::{SharedDir, Staging};
 use crate::clock::Clock;
 
 /// Where sandboxes run and what marks them as ours.
@@ -122,9 +122,20 @@ impl Engine {
     /// # Errors
     /// [`SandboxError::Host`] when it cannot be mounted.
     pub fn stage(&self, owner: Owner, bytes: u64) -> Result<Staging, SandboxError> {
+        Staging::mount(self.staged(owner).join("stage"), bytes, self.0.tracker.clone())
+    }
+
+    /// A tmpfs of `bytes` that two containers of this attempt write at the same time.
+    ///
+    /// # Errors
+    /// [`SandboxError::Host`] when it cannot be mounted.
+    pub fn share(&self, owner: Owner, bytes: u64) -> Result<SharedDir, SandboxError> {
+        SharedDir::mount(self.staged(owner).join("shared"), bytes, self.0.tracker.clone())
+    }
+
+    fn staged(&self, owner: Owner) -> PathBuf {
         let number = self.0.staged.fetch_add(1, Ordering::Relaxed);
-        let slug = owner.slug(format_args!("staged{number}"));
-        Staging::mount(self.runs().join(slug).join("stage"), bytes, self.0.tracker.clone())
+        self.runs().join(owner.slug(format_args!("staged{number}")))
     }
 
     /// Waits for the removals that go on in the background (stopped containers, dropped mounts).

@@ -18,22 +18,43 @@ pub enum Step {
     Prediction,
     /// The organizer's scoring program on predictions and reference data.
     Scoring,
+    /// The organizer's ingestion program around the submission, while the scoring program runs.
+    Beside,
     /// The prediction step on the debug twin's public data.
     TwinPrediction,
     /// The scoring step on the debug twin's public data.
     TwinScoring,
+    /// The ingestion program beside it.
+    TwinBeside,
 }
 
 impl Step {
-    const ALL: [Self; 4] = [Self::Prediction, Self::Scoring, Self::TwinPrediction, Self::TwinScoring];
+    const ALL: [Self; 6] = [
+        Self::Prediction,
+        Self::Scoring,
+        Self::Beside,
+        Self::TwinPrediction,
+        Self::TwinScoring,
+        Self::TwinBeside,
+    ];
+
+    /// The step of the ingestion program that runs while scoring, on the same data.
+    pub fn beside(self) -> Self {
+        match self {
+            Self::Prediction | Self::Scoring | Self::Beside => Self::Beside,
+            Self::TwinPrediction | Self::TwinScoring | Self::TwinBeside => Self::TwinBeside,
+        }
+    }
 
     /// The name used in labels and paths: lower-case letters and `_`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prediction => "prediction",
             Self::Scoring => "scoring",
+            Self::Beside => "beside",
             Self::TwinPrediction => "twin_prediction",
             Self::TwinScoring => "twin_scoring",
+            Self::TwinBeside => "twin_beside",
         }
     }
 }

@@ -85,6 +85,18 @@ pub struct ReadOnlyBind {
     pub container: String,
 }
 
+/// A directory that two containers write at the same time: the one exception to the diode, where an
+/// organizer opted in. Its memory is on top of the declared memory of each.
+#[derive(Clone, Debug)]
+pub struct SharedBind {
+    /// [`super::SharedDir::path`], an existing absolute path.
+    pub host: PathBuf,
+    /// Where the programs see it, an absolute path.
+    pub container: String,
+    /// Bytes that fit.
+    pub bytes: u64,
+}
+
 /// One step of a run, to be held in a container of its own.
 #[derive(Debug)]
 pub struct RunSpec {
@@ -105,6 +117,8 @@ pub struct RunSpec {
     pub binds: Vec<ReadOnlyBind>,
     /// What it may write, besides `/tmp` and `/dev/shm`.
     pub output: OutputSpec,
+    /// What it shares with the container that runs beside it.
+    pub shared: Option<SharedBind>,
     /// What it may use at a time.
     pub resources: Resources,
     /// How long it may take, from its start.
@@ -121,7 +135,8 @@ pub struct RunSpec {
 impl RunSpec {
     /// The container's hard memory limit in bytes.
     pub(super) fn memory_limit(&self) -> u64 {
-        self.resources.memory + self.output.bytes + TMP.0 + SHM.0
+        let shared = self.shared.as_ref().map_or(0, |shared| shared.bytes);
+        self.resources.memory + self.output.bytes + shared + TMP.0 + SHM.0
     }
 
     pub(super) fn check(&self) -> Result<(), SandboxError> {
@@ -146,6 +161,7 @@ impl RunSpec {
             return refuse("the command or the environment has a NUL character".to_owned());
         }
         let targets = self.binds.iter().map(|bind| &bind.container);
+        let targets = targets.chain(self.shared.iter().map(|shared| &shared.container));
         let mut targets: Vec<&str> =
             targets.chain([&self.output.container]).map(|path| path.trim_end_matches('/')).collect();
         if let Some(path) = targets.iter().chain([&&*self.workdir]).find(|path| !path.starts_with('/')) {
@@ -189,6 +205,9 @@ pub(super) fn run_container(spec: &RunSpec, place: Place<'_>) -> ContainerCreate
         .map(|bind| bind_mount(bind.host.to_string_lossy().into_owned(), &bind.container, true))
         .collect();
     mounts.push(bind_mount(place.output, &spec.output.container, false));
+    if let Some(shared) = &spec.shared {
+        mounts.push(bind_mount(shared.host.to_string_lossy().into_owned(), &shared.container, false));
+    }
     let host = HostConfig {
         mounts: Some(mounts),
         tmpfs: Some(HashMap::from([

@@ -203,6 +203,31 @@ fn sow(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A tmpfs that two containers of one run write at the same time ([`super::SharedBind`]). We never
+/// read it. Dropping it unmounts it in the background.
+pub struct SharedDir(Tmpfs);
+
+impl SharedDir {
+    pub(super) fn mount(path: PathBuf, bytes: u64, tracker: TaskTracker) -> Result<Self, SandboxError> {
+        let inodes = (bytes / 4096).clamp(1024, 65_536);
+        let options = format!("mode=0700,uid={SANDBOX_UID},gid={SANDBOX_UID}");
+        Tmpfs::mount(path, (bytes, inodes), &options, MountFlags::NOEXEC, tracker).map(Self)
+    }
+
+    /// The mount's directory on this machine.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Unmounts it.
+    ///
+    /// # Errors
+    /// [`SandboxError::Host`]; the reaper tries again.
+    pub async fn release(self) -> Result<(), SandboxError> {
+        self.0.release().await
+    }
+}
+
 /// A tmpfs on which hidden inputs lie in plain while a run needs them: only root on this machine
 /// can enter it, and sandboxes see of it what is bound into them. Where the kernel can (6.4), it is
 /// never swapped. Dropping it unmounts it in the background.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::contest::definition::Task;
 use crate::contest::model::word;
 use crate::ids::{CompetitionId, PhaseId, RunId, SubmissionId, TaskId, TeamId, UserId};
 
@@ -61,6 +62,17 @@ word! {
         Result = "result",
         /// A program.
         Code = "code",
+    }
+}
+
+impl Kind {
+    /// Whether nothing may be told of a run of this kind on a task but its outcome at its tick. A file
+    /// not yet looked into may turn out to be a program.
+    pub fn is_closed_by(self, task: &Task) -> bool {
+        match self {
+            Self::Result => task.closes_results(),
+            _ => task.closes_programs(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,10 @@ const RENEW: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(20);
 /// How long a run waits that was handed back for our own fault the first time; twice that the next.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How often half-written files of killed uploads are looked for, in beats of a second.
+const SWEEP: u32 = 3600;
+/// How old such a file is at least: no upload takes that long.
+const UNFINISHED: SignedDuration = SignedDuration::from_hours(24);
 /// How long it waits at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -216,6 +221,9 @@ impl Worker {
             if beat % 60 == 59 {
                 me.reap().await;
             }
+            if beat % SWEEP == 59 {
+                me.sweep().await;
+            }
             beat = beat.wrapping_add(1);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -249,6 +257,17 @@ impl Worker {
             migrate::migrate_due(house).await?;
         }
         told.map(|_| ())
+    }
+
+    /// Removes what uploads left behind whose process was killed.
+    async fn sweep(&self) {
+        let house = &self.carrier.house;
+        let before = house.clock.now().checked_sub(UNFINISHED).unwrap_or(jiff::Timestamp::MIN);
+        match house.objects.sweep_unfinished(before).await {
+            Ok(0) => {}
+            Ok(files) => tracing::warn!(files, "removed what broken uploads left behind"),
+            Err(error) => tracing::warn!(%error, "could not look for what broken uploads left behind"),
+        }
     }
 
     /// Removes what runs of this machine left behind that nobody holds any more.

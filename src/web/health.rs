@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 
 use super::App;
-use crate::store::Db;
+use crate::store::{Db, Engine};
 
 /// Free space below which the disk is not well, in bytes.
 const LEAST_FREE: u64 = 1 << 30;
@@ -66,7 +66,10 @@ impl Check {
             let db = db.clone();
             async move {
                 db.ping().await.map_err(|error| error.to_string())?;
-                Ok(format!("{:?}", db.engine()))
+                Ok(match db.engine() {
+                    Engine::Sqlite => "SQLite answers".to_owned(),
+                    Engine::Postgres => "PostgreSQL answers".to_owned(),
+                })
             }
         })
     }

@@ -121,6 +121,7 @@ impl Lab {
                 inodes: 1000,
                 seed: None,
             },
+            shared: None,
             resources: Resources { cpus: 1.0, memory: 64 * MIB, pids: 64 },
             wall_clock: Duration::from_secs(60),
             silent_limit: None,

@@ -22,7 +22,7 @@ rows = ''.join(f'{i},{i % 2}\\n' for i in range(7))
 open(sys.argv[2] + '/predictions.csv', 'w').write('id,label\\n' + rows)
 ";
 
-fn class_of(key: Option<&String>) -> Class {
+pub fn class_of(key: Option<&String>) -> Class {
     key.unwrap().parse::<ObjectKey>().unwrap().class()
 }
 

@@ -20,5 +20,6 @@ mod path;
 mod processes;
 mod queueing;
 mod quotas;
+mod shared;
 mod tricks;
 mod world;

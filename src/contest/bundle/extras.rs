@@ -204,6 +204,7 @@ impl Reader<'_> {
             twin.finish(&mut self.findings);
             task.twin = Some(Twin { input, reference });
         }
+        task.shared = section.flag("shared", false, &mut self.findings);
         if let Some(limits) = section.section("resources", &mut self.findings) {
             task.resources = self.resources(limits);
         }

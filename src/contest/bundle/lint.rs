@@ -79,6 +79,16 @@ impl Reader<'_> {
             if let Some(program) = &task.ingestion_program {
                 self.check_command(program, "ingestion_program", &at);
             }
+            if task.has_ingestion_beside_scoring() && !task.shared {
+                let problem = "the ingestion program runs while scoring and talks with the scorer through a \
+                               writable directory; without your opt-in this task's submissions are rejected";
+                let mend = format!(
+                    "set `shuyu.tasks.{}.shared: true` if participants may learn what the scorer writes \
+                     there, or let ingestion run before scoring",
+                    task.index
+                );
+                self.findings.warn("shared-not-allowed", &at, problem, mend);
+            }
             self.check_leaks(task, definition, &at);
             self.check_twin(task);
             if task.input == InputVisibility::Hidden && task.twin.is_none() {

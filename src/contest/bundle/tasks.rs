@@ -62,6 +62,7 @@ impl Reader<'_> {
                 false,
                 &mut self.findings,
             ),
+            shared: false,
             metrics: Vec::new(),
             ids: None,
             input: InputVisibility::Hidden,

@@ -218,6 +218,7 @@ impl<'a> Builder<'a> {
             column: Some(excerpt(&self.wanted.name)),
             found: cell.map(|cell| excerpt(&String::from_utf8_lossy(cell))),
             expected: expected.to_owned(),
+            about: None,
             kind,
         });
     }

@@ -104,6 +104,7 @@ pub(super) fn read(
                 column: None,
                 found: Some(format!("{found} cells")),
                 expected: format!("{} cells, as in the header", header.len()),
+                about: None,
                 kind: FaultKind::CellCount,
             });
         }
@@ -120,6 +121,7 @@ pub(super) fn read(
                 column: header.get(place).map(|name| excerpt(name)),
                 found: Some(format!("{} bytes", cell.len())),
                 expected: format!("at most {} bytes", limits.cell_bytes),
+                about: None,
                 kind: FaultKind::CellTooLong,
             });
             cell.get(..limits.cell_bytes).unwrap_or_default()
@@ -140,6 +142,7 @@ fn read_header(record: &ByteRecord, faults: &mut Faults) -> Option<Vec<String>> 
                 column: None,
                 found: Some(excerpt(&String::from_utf8_lossy(name))),
                 expected: "text in UTF-8 (save the file as CSV UTF-8)".to_owned(),
+                about: None,
                 kind: FaultKind::NotUtf8,
             });
             return None;
@@ -166,6 +169,7 @@ fn unreadable(error: &csv::Error, line: u64, faults: &mut Faults) {
         column: None,
         found: None,
         expected: expected.to_owned(),
+        about: None,
         kind,
     });
 }

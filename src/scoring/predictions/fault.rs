@@ -72,6 +72,10 @@ pub struct Fault {
     pub found: Option<String>,
     /// What should be there, in English.
     pub expected: String,
+    /// The name or number that `expected` speaks of, for other languages: the id that is missing, the
+    /// line of an id's first time, the declared classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// What kind of fault.
     pub kind: FaultKind,
 }
@@ -136,6 +140,7 @@ impl Faults {
             column: None,
             found: found.map(excerpt),
             expected: expected.into(),
+            about: None,
             kind,
         });
     }
@@ -185,7 +190,7 @@ mod tests {
     use super::*;
 
     fn fault(kind: FaultKind, line: u64) -> Fault {
-        Fault { line: Some(line), column: None, found: None, expected: String::new(), kind }
+        Fault { line: Some(line), column: None, found: None, expected: String::new(), about: None, kind }
     }
 
     #[test]

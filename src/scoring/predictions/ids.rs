@@ -165,6 +165,7 @@ pub(crate) fn match_ids(
             column: Some(excerpt(column)),
             found: None,
             expected: format!("a row for the id {}", excerpt(&reference.text(row))),
+            about: Some(excerpt(&reference.text(row))),
             kind: FaultKind::MissingId,
         });
     }
@@ -184,14 +185,15 @@ fn pair(
             Some(place) if *place == NONE => *place = row as u32,
             Some(place) => {
                 let first = predictions.lines.of(*place as usize);
-                let expected = format!("every id once; the first time is line {first}");
-                id_fault(FaultKind::DuplicateId, predictions, row, column, expected, faults);
+                duplicate_id(predictions, row, first, column, faults);
             }
             None => {
-                let expected = "an id that is asked for".to_owned();
                 // An empty id is a fault of its own already.
                 if !predictions.ids.text(row).is_empty() {
-                    id_fault(FaultKind::UnknownId, predictions, row, column, expected, faults);
+                    let expected = "an id that is asked for".to_owned();
+                    faults.add(FaultKind::UnknownId, || {
+                        id_fault(FaultKind::UnknownId, predictions, row, column, expected)
+                    });
                 }
             }
         }
@@ -199,13 +201,23 @@ fn pair(
     rows
 }
 
-fn id_fault(kind: FaultKind, table: &Table, row: usize, column: &str, expected: String, faults: &mut Faults) {
-    faults.add(kind, || Fault {
+fn id_fault(kind: FaultKind, table: &Table, row: usize, column: &str, expected: String) -> Fault {
+    Fault {
         line: Some(table.lines.of(row)),
         column: Some(excerpt(column)),
         found: Some(excerpt(&table.ids.text(row))),
         expected,
+        about: None,
         kind,
+    }
+}
+
+/// An id that stood on the line `first` already.
+fn duplicate_id(table: &Table, row: usize, first: u64, column: &str, faults: &mut Faults) {
+    faults.add(FaultKind::DuplicateId, || {
+        let expected = format!("every id once; the first time is line {first}");
+        let fault = id_fault(FaultKind::DuplicateId, table, row, column, expected);
+        Fault { about: Some(first.to_string()), ..fault }
     });
 }
 
@@ -238,8 +250,7 @@ impl Table {
         again.sort_unstable();
         for (row, earlier) in again {
             let line = self.lines.of(earlier as usize);
-            let expected = format!("every id once; the first time is line {line}");
-            id_fault(FaultKind::DuplicateId, self, row as usize, column, expected, faults);
+            duplicate_id(self, row as usize, line, column, faults);
         }
     }
 }

@@ -183,6 +183,7 @@ pub(crate) fn check_rows(table: &Table, metrics: &[MetricSpec], faults: &mut Fau
                     column: None,
                     found: Some(format!("{sum}")),
                     expected: format!("probabilities {} that add up to 1", metric.prediction.join(" + ")),
+                    about: None,
                     kind: FaultKind::ProbabilitySum,
                 });
             }

@@ -127,6 +127,7 @@ fn types_fit(schema: &SchemaRef, needed: &[usize], faults: &mut Faults) -> bool 
                 column: Some(excerpt(field.name())),
                 found: Some(excerpt(&field.data_type().to_string())),
                 expected: "a column of integers, floating-point numbers, booleans or text".to_owned(),
+                about: None,
                 kind: FaultKind::ColumnType,
             });
         }
@@ -236,6 +237,7 @@ fn short<'a>(text: &'a str, row: u64, limits: &Limits, faults: &mut Faults) -> &
         column: None,
         found: Some(format!("{} bytes", bytes.len())),
         expected: format!("at most {} bytes", limits.cell_bytes),
+        about: None,
         kind: FaultKind::CellTooLong,
     });
     bytes.get(..limits.cell_bytes).unwrap_or_default()

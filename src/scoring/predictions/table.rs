@@ -125,6 +125,7 @@ impl<'a> Rows<'a> {
             column: Some(excerpt(self.id_column)),
             found: cell.map(|cell| excerpt(&String::from_utf8_lossy(cell))),
             expected: expected.to_owned(),
+            about: None,
             kind,
         });
     }
@@ -221,6 +222,7 @@ pub(super) fn find_columns(
                 column: Some(excerpt(name)),
                 found: Some(shown()),
                 expected: format!("one column `{}`", excerpt(name)),
+                about: None,
                 kind,
             });
         }

@@ -6,6 +6,7 @@
 //! in plain lies on a tmpfs that is gone when it ends. A run on hidden input is *closed*: nothing of
 //! it is written where its author could read it.
 
+mod beside;
 mod conclude;
 mod predict;
 mod prepare;
@@ -23,10 +24,9 @@ use super::model::{Kind, Purpose, Reason, Run, Submission};
 use super::queue::{Ending, Lease, QueueError};
 use crate::airlock::Hidden;
 use crate::catalog::{self, Authorised, CatalogError, Scoring};
-use crate::contest::definition::InputVisibility;
 use crate::contest::model::{Competition, Phase, StoredFile, Task};
 use crate::house::House;
-use crate::sandbox::{Engine, ImageTable, SandboxError};
+use crate::sandbox::{Engine, ImageTable, Owner, SandboxError};
 use crate::scoring::leaderboard::Scores;
 use crate::store::{ObjectError, StoreError};
 
@@ -70,9 +70,11 @@ impl Job {
     /// Whether nothing may be told of the run but its outcome at its tick: a program, the
     /// submission's or the organizer's ingestion program around it, saw hidden input.
     pub fn is_closed(&self, kind: Kind) -> bool {
-        let task = &self.task.definition;
-        let hidden_input = task.input_data.is_some() && task.input == InputVisibility::Hidden;
-        (kind == Kind::Code || prepare::has_ingestion(self)) && hidden_input && !self.on_twin()
+        kind.is_closed_by(&self.task.definition) && !self.on_twin()
+    }
+
+    pub fn owner(&self) -> Owner {
+        Owner { run: self.run().id, attempt: self.run().attempt }
     }
 
     /// Wall-clock limit of each step.

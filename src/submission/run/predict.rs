@@ -33,7 +33,11 @@ pub(super) async fn predict(
 ) -> Result<Option<Outcome>, RunError> {
     let results = desk.directory("res")?;
     let is_result = laid.kind() == Kind::Result;
-    if is_result && !prepare::has_ingestion(job) {
+    let task = &job.task.definition;
+    let has_ingestion = task.has_ingestion_before_scoring();
+    // a program without a command of its own is what an ingestion program beside the scorer works on
+    let has_program = laid.command().is_some();
+    if !has_ingestion && !has_program {
         let (from, to) = (laid.files.root.clone(), results);
         let copied = tokio::task::spawn_blocking(move || copy_tree(&from, &to)).await;
         copied.map_err(|e| RunError::io("copying predictions", &e.into()))??;
@@ -116,18 +120,15 @@ async fn spec(
     laid: &Laid,
     seed: Option<&Path>,
 ) -> Result<Result<RunSpec, Reason>, RunError> {
+    let task = &job.task.definition;
     let input = prepare::input(carrier, job, desk).await?;
     let mut binds = Vec::new();
     let command = if let Some(path) =
-        job.task.definition.ingestion_program.as_deref().filter(|_| prepare::has_ingestion(job))
+        task.ingestion_program.as_deref().filter(|_| task.has_ingestion_before_scoring())
     {
-        let program = prepare::program(carrier, job, desk, path, "ingestion").await?;
-        let root = program_root(&program);
-        let Some(written) = written_command(&root) else {
-            let text = format!(
-                "the ingestion program {path} has no metadata file with a command; the organizer has to mend the bundle"
-            );
-            return Ok(Err(Reason::new("ingestion-command", text)));
+        let (root, written) = match ingestion(carrier, job, desk, path).await? {
+            Ok(program) => program,
+            Err(reason) => return Ok(Err(reason)),
         };
         binds.push(bind(root, "/app/program"));
         binds.push(bind(laid.files.root.clone(), "/app/ingested_program"));
@@ -146,6 +147,25 @@ async fn spec(
         Err(error) => return Ok(Err(Reason::new("command", error.to_string()))),
     };
     Ok(Ok(container(carrier, job, Profile::Submission, argv, binds, seed)?))
+}
+
+/// The ingestion program's root and command, or what its bundle lacks.
+pub(super) async fn ingestion(
+    carrier: &Carrier,
+    job: &Job,
+    desk: &Desk,
+    path: &str,
+) -> Result<Result<(PathBuf, String), Reason>, RunError> {
+    let root = program_root(&prepare::program(carrier, job, desk, path, "ingestion").await?);
+    Ok(match written_command(&root) {
+        Some(written) => Ok((root, written)),
+        None => {
+            let text = format!(
+                "the ingestion program {path} has no metadata file with a command; the organizer has to mend the bundle"
+            );
+            Err(Reason::new("ingestion-command", text))
+        }
+    })
 }
 
 /// A program's root: a bundle's zip may hold one folder around everything.
@@ -201,6 +221,7 @@ pub(super) fn container(
             inodes: 65_536,
             seed: seed.map(Path::to_owned),
         },
+        shared: None,
         resources: Resources { cpus: declared.cpus, memory: declared.memory, pids },
         wall_clock: job.limit(),
         silent_limit: None,

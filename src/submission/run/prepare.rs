@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Carrier, Job, RunError};
 use crate::contest::definition::InputVisibility;
 use crate::contest::model::{FileKind, StoredFile};
-use crate::sandbox::{Owner, Staging};
+use crate::sandbox::Staging;
 use crate::store::ObjectKey;
 use crate::submission::model::{Kind, Reason};
 use crate::submission::unpack::detect::{DetectError, LaidOut, SubmissionKind, lay_out};
@@ -23,8 +23,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub async fn set_up(carrier: &Carrier, job: &Job) -> Result<Self, RunError> {
-        let owner = Owner { run: job.run().id, attempt: job.run().attempt };
-        let staging = carrier.engine.stage(owner, DESK_BYTES)?;
+        let staging = carrier.engine.stage(job.owner(), DESK_BYTES)?;
         Ok(Self { staging })
     }
 
@@ -96,16 +95,20 @@ pub(super) async fn lay_out_submission(
         let text = "this phase takes results only (.csv, .parquet, or a zip of them without metadata.yaml)";
         return Ok(Err(Reason::new("results-only", text)));
     }
-    if laid.kind() == Kind::Code && laid.command().is_none() && !has_ingestion(job) {
+    let task = &job.task.definition;
+    if task.has_ingestion_beside_scoring() && !task.shared {
+        let text = format!(
+            "this task's programs and scorer would talk through a shared directory, which its organizer \
+             has not allowed; the organizer has to set shuyu.tasks.{}.shared: true",
+            task.index
+        );
+        return Ok(Err(Reason::new("shared-not-allowed", text)));
+    }
+    if laid.kind() == Kind::Code && laid.command().is_none() && task.ingestion_program.is_none() {
         let text = "metadata.yaml has no command; write one, such as: command: python3 $program/main.py $input $output";
         return Ok(Err(Reason::new("no-command", text)));
     }
     Ok(Ok(laid))
-}
-
-/// Whether an ingestion program runs before scoring.
-pub(super) fn has_ingestion(job: &Job) -> bool {
-    job.task.definition.ingestion_program.is_some() && !job.task.definition.ingestion_only_during_scoring
 }
 
 /// The input data of the run, ready to be bound: the twin's, the public one from the cache, or the

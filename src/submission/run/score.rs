@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::predict::{bind, container, keep_log, note_step, program_root, release, word, written_command};
 use super::prepare::{self, Desk, Laid};
-use super::{Carrier, Job, Outcome, RunError};
+use super::{Carrier, Job, Outcome, RunError, beside};
 use crate::airlock::rule::{ColumnAudience, ColumnRule};
 use crate::contest::definition::{Column, Leaderboard};
 use crate::sandbox::{CollectLimits, End, Profile, SandboxError};
@@ -87,7 +87,7 @@ async fn native_metric(
         let text = "no predictions found: one .csv or .parquet file is expected, or one named predictions.csv among several";
         let reason = Reason::new("no-predictions", text);
         return Ok(match laid.kind() {
-            Kind::Result if !prepare::has_ingestion(job) => Outcome::Rejected(reason),
+            Kind::Result if !job.task.definition.has_ingestion_before_scoring() => Outcome::Rejected(reason),
             _ => Outcome::Failed(with_ending(reason, ending)),
         });
     };
@@ -100,7 +100,7 @@ async fn native_metric(
     };
     // public facts only: what an ingestion program wrote may derive from hidden input
     if laid.kind() == Kind::Result
-        && !prepare::has_ingestion(job)
+        && !job.task.definition.has_ingestion_before_scoring()
         && !job.on_twin()
         && let Some(reason) = public_faults(carrier, &predictions, &task.metrics, ids.clone()).await?
     {
@@ -233,7 +233,11 @@ async fn scoring_program(
         let text = format!("the scoring program has no metadata file with a command; {mend}");
         return Ok(Outcome::Failed(Reason::new("scorer-command", text)));
     };
-    let argv = match command::split(&command::substitute(&written, StepKind::Scoring, false)) {
+    let argv = match command::split(&command::substitute(
+        &written,
+        StepKind::Scoring,
+        job.task.definition.has_ingestion_beside_scoring(),
+    )) {
         Ok(argv) => argv,
         Err(error) => {
             return Ok(Outcome::Failed(Reason::new(
@@ -242,16 +246,23 @@ async fn scoring_program(
             )));
         }
     };
-    let mut binds = vec![
-        bind(root, "/app/program"),
-        bind(desk.directory("res")?, "/app/input/res"),
-        bind(desk.directory("shared")?, "/app/shared"),
-    ];
+    let mut binds = vec![bind(root.clone(), "/app/program"), bind(desk.directory("res")?, "/app/input/res")];
     if let Some(reference) = prepare::reference(carrier, job, desk).await? {
         binds.push(bind(reference, "/app/input/ref"));
     }
+    let beside = match beside::set_up(carrier, job, desk, laid).await? {
+        Ok(beside) => beside,
+        Err(reason) => return Ok(Outcome::Failed(reason)),
+    };
+    match &beside {
+        Some(_) => binds.push(bind(root, "/app/ingestion_program")),
+        None => binds.push(bind(desk.directory("shared")?, "/app/shared")),
+    }
     let spec = container(carrier, job, Profile::Scoring, argv, binds, None)?;
-    let ran = carrier.engine.run(spec, cancel.clone()).await?;
+    let ran = match beside {
+        Some(beside) => beside.run(carrier, job, spec, cancel, ending).await?,
+        None => carrier.engine.run(spec, cancel.clone()).await?,
+    };
     ending.scoring_end = Some(word(ran.end));
     let output = desk.directory("scores")?;
     let collected = ran.output.collect(&output, &CollectLimits::default()).await;

@@ -22,7 +22,6 @@ use super::files::attachment;
 use crate::airlock::lane1;
 use crate::airlock::{Audience, Cleared, Team};
 use crate::contest::db as contest_db;
-use crate::contest::definition::InputVisibility;
 use crate::contest::entry::db as entry_db;
 use crate::contest::model::{Competition, Phase, Task};
 use crate::ids::SubmissionId;
@@ -194,9 +193,7 @@ pub(super) fn or_empty<A: Audience, S: Serializer>(
 
 /// Whether a submission ran, or runs, where nothing but its outcome may be told.
 fn is_closed(submission: &Submission, tasks: &[Task]) -> bool {
-    submission.kind != Kind::Result
-        && !submission.trial
-        && tasks.iter().any(|task| task.definition.input == InputVisibility::Hidden)
+    !submission.trial && tasks.iter().any(|task| submission.kind.is_closed_by(&task.definition))
 }
 
 /// The disclosed state, in which a begun run is told at once: its start derives from nothing hidden.

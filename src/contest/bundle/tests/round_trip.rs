@@ -169,6 +169,7 @@ fn tasks() -> impl Strategy<Value = Vec<Task>> {
                 input_data,
                 reference_data: Some("ref/dev".to_owned()),
                 ingestion_only_during_scoring: ingestion && declared,
+                shared: ingestion && declared,
                 metrics: if ingestion { Vec::new() } else { metrics() },
                 ids,
                 input,

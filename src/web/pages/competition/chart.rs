@@ -20,7 +20,7 @@ const WIDTH: f64 = 640.0;
 /// Height of the chart.
 const HEIGHT: f64 = 180.0;
 /// Room for the labels at the left, and free space around.
-const LEFT: f64 = 64.0;
+const LEFT: f64 = 84.0;
 const AROUND: f64 = 14.0;
 /// Points that are drawn: the latest ones.
 const POINTS: usize = 200;

@@ -11,13 +11,12 @@ use super::hall::Hall;
 use super::stream::{self, As};
 use super::submissions::{item, shown_state, team_chooses};
 use crate::contest::db as contest_db;
-use crate::contest::definition::InputVisibility;
 use crate::contest::entry;
 use crate::contest::model::{Phase, PhaseTime, Task};
 use crate::ids::{RunId, SubmissionId};
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Class, ObjectKey};
-use crate::submission::model::{Kind, Origin, Purpose, Run, RunState, State as Told, Submission};
+use crate::submission::model::{Origin, Purpose, Run, RunState, State as Told, Submission};
 use crate::submission::{actions, db, queue, topic};
 use crate::web::App;
 use crate::web::error::PageError;
@@ -88,8 +87,7 @@ impl Seen {
             Purpose::Twin => self.submission.disclosed_state.is_final(),
             Purpose::Score | Purpose::Rescore => {
                 let task = self.tasks.iter().find(|task| task.id == run.task);
-                let public = task.is_some_and(|t| t.definition.input == InputVisibility::Public);
-                public || self.submission.kind == Kind::Result
+                task.is_some_and(|t| !self.submission.kind.is_closed_by(&t.definition))
             }
         }
     }
@@ -231,7 +229,7 @@ async fn show(
     view.code = reason_key(&app, &frame, &view.code);
     let report = faults(submission);
     let live = format!("{}/live", seen.address());
-    let hidden_input = seen.tasks.iter().any(|t| t.definition.input == InputVisibility::Hidden);
+    let closes = seen.tasks.iter().any(|t| submission.kind.is_closed_by(&t.definition));
     let next = hall.phases.iter().find(|p| p.position == seen.phase.position + 1);
     let migrates = next.is_some_and(|p| p.definition.auto_migrate_to_this_phase);
     let costs = submission.started_at.is_some() && submission.counts;
@@ -243,7 +241,7 @@ async fn show(
         .with("phase_open", &(seen.phase.time(hall.now) == PhaseTime::Open))
         .with("columns", &hall.public_columns())
         .with("runs", &runs)
-        .with("closed", &(runs.is_empty() && hidden_input && submission.kind != Kind::Result))
+        .with("closed", &(runs.is_empty() && closes))
         .with("place", &place)
         .with("before", &before)
         .with("report", &report)

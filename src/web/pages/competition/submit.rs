@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::hall::Hall;
 use super::upload::{self, Fields};
 use crate::contest::db as contest_db;
-use crate::contest::definition::{FactKind, FactQuestion, InputVisibility};
+use crate::contest::definition::{FactKind, FactQuestion};
 use crate::contest::model::{FileKind, Phase, PhaseTime, Task};
 use crate::scoring::metric::Family;
 use crate::store::{Class, ObjectKey};
@@ -175,7 +175,7 @@ async fn task_view(app: &App, hall: &Hall, task: &Task) -> Result<TaskView, Page
     Ok(TaskView {
         name: hall.named(&key, &d.name).to_owned(),
         description: hall.named(&format!("{key}.description"), &d.description).to_owned(),
-        hidden_input: d.input == InputVisibility::Hidden,
+        hidden_input: d.closes_programs(),
         twin: d.twin.is_some(),
         rows: ids.into_iter().map(row).collect(),
         metrics: d.metrics.iter().map(|metric| metric.name.to_string()).collect(),
