@@ -56,7 +56,8 @@ pub struct Settings {
     pub docker_host: String,
     /// `SHUYU_RUNTIME`: `runc`, or `runsc` for gVisor.
     pub runtime: Runtime,
-    /// `SHUYU_IMAGES__…` or `[images]`: image named by a bundle → image on this machine.
+    /// `SHUYU_IMAGES` (`NAME=IMAGE,…`) or `[images]`: image named by a bundle → image on this machine.
+    #[serde(deserialize_with = "crate::sandbox::image_names")]
     pub images: BTreeMap<String, String>,
     /// The worker in this process.
     pub worker: Worker,

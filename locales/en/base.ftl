@@ -48,6 +48,7 @@ drop-too-large = The file is larger than { $cap }. Make it smaller and choose it
 drop-wrong-kind = This kind of file is not taken; these are: { $accept }.
 upload-progress = Upload progress
 upload-failed = The upload broke off. Check the network and try again; what you filled in is still here.
+upload-refused = The server refused the upload; load the page anew and try again.
 upload-sent = Uploaded; being checked…
 
 # States of submissions and runs

@@ -48,6 +48,7 @@ drop-too-large = 文件超过上限 { $cap }，请压缩或删减后再选。
 drop-wrong-kind = 文件类型不对，可用的有：{ $accept }。
 upload-progress = 上传进度
 upload-failed = 上传中断。请检查网络后重试，已填内容仍在。
+upload-refused = 服务器拒绝了上传，请刷新页面后重试。
 upload-sent = 已上传，正在检查……
 
 # States of submissions and runs

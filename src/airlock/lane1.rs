@@ -10,7 +10,7 @@ use super::{Cleared, Hidden, Organizer, Team};
 use crate::contest::definition::{Leaderboard, SubmissionRule};
 use crate::house::House;
 use crate::ids::{PhaseId, SubmissionId, TaskId, TeamId};
-use crate::scoring::leaderboard::{Scores, add_computed, compare, join_tasks};
+use crate::scoring::leaderboard::{Scores, compare, join};
 use crate::store::{Connection, ObjectError, ObjectKey, Objects, StoreError, Tx};
 
 /// Whether a reply is the submission's own or a rescore's.
@@ -271,10 +271,10 @@ pub async fn was_scored(conn: &mut Connection, submission: SubmissionId) -> Resu
 /// Joins tasks and adds computed columns. A computed column that rests on a hidden one, or is itself
 /// hidden, goes to organizers alone.
 fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
-    let told = join_tasks(payloads.iter().map(|p| &p.team));
-    let secret = join_tasks(payloads.iter().map(|p| &p.organizer));
-    let team = add_computed(&visible(board), told.clone());
-    let everything = add_computed(board, told.into_iter().chain(secret).collect());
+    let team = join(&visible(board), payloads.iter().map(|p| &p.team));
+    let whole = |p: &Payload| p.team.clone().into_iter().chain(p.organizer.clone()).collect::<Scores>();
+    let whole: Vec<Scores> = payloads.iter().map(whole).collect();
+    let everything = join(board, &whole);
     let organizer = everything.into_iter().filter(|(key, _)| !team.contains_key(key)).collect();
     // means have more decimals than what they are made of
     let rounded = |scores: Scores| scores.into_iter().map(|(key, v)| (key, rule::round(v))).collect();

@@ -2,6 +2,7 @@
 //! submission, with no server and a store that is thrown away.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,12 +19,22 @@ use crate::config::Settings;
 use crate::contest::bundle;
 use crate::contest::{db as contest_db, entry, import, terms_digest};
 use crate::house::House;
-use crate::ids::{SubmissionId, TaskId};
+use crate::ids::SubmissionId;
 use crate::people::{By, NewUser, People, Role, SessionTerms};
+use crate::sandbox::ImageTable;
+use crate::store::{Class, ObjectKey};
 use crate::submission::accept::{self, Request};
-use crate::submission::model::{Origin, Run, State, Submission};
+use crate::submission::model::{Origin, State, Submission};
 use crate::submission::worker::Worker;
 use crate::submission::{db as submission_db, queue};
+
+// A reader that has gone away (`| head`) is no reason to break off.
+macro_rules! say {
+    ($($what:tt)*) => { let _ = writeln!(std::io::stderr(), $($what)*); };
+}
+macro_rules! show {
+    ($($what:tt)*) => { let _ = writeln!(std::io::stdout(), $($what)*); };
+}
 
 /// Arguments of `shuyu dry-run`.
 #[derive(Args, Clone, Debug)]
@@ -64,12 +75,12 @@ async fn tried(args: &DryRunArgs, settings: Settings) -> ExitCode {
         }
         Err(error) => {
             if args.json {
-                println!(
+                show!(
                     "{}",
                     json!({ "status": "error", "error": format!("{error:#}"), "scores": {}, "tasks": [] })
                 );
             }
-            eprintln!("dry-run: {error:#}");
+            say!("dry-run: {error:#}");
             ExitCode::from(2)
         }
     }
@@ -84,11 +95,16 @@ async fn pipeline(args: &DryRunArgs, mut settings: Settings) -> Result<Value> {
     settings.work_dir = scratch.0.join("work");
     let house = assembly::house(&settings, Clock::movable()).await?;
 
-    eprintln!("reading {}", args.bundle.display());
+    say!("reading {}", args.bundle.display());
     let staging = scratch.directory("bundle")?;
-    let (bundle, report) = bundle::read(&args.bundle, &staging, &bundle::Limits::default())?;
+    let images = ImageTable::with(settings.images.clone());
+    let knows = |name: &str| images.local(name).is_ok();
+    let table =
+        bundle::ImageTable { knows: &knows, setting: "SHUYU_IMAGES (or [images] in the configuration)" };
+    let limits = bundle::Limits::default();
+    let (bundle, report) = bundle::read_with_images(&args.bundle, &staging, &limits, Some(table))?;
     if !report.findings.is_empty() {
-        eprint!("{report}");
+        say!("{report}");
     }
     let Some(mut bundle) = bundle else { bail!("the bundle has errors; mend them first") };
     open_phases(&mut bundle, args.phase)?;
@@ -176,7 +192,7 @@ async fn submit(
     };
     let content =
         tokio::fs::File::open(&file).await.with_context(|| format!("cannot read {}", file.display()))?;
-    eprintln!("submitting {} to phase {} ({})", name, args.phase, phase.definition.name);
+    say!("submitting {} to phase {} ({})", name, args.phase, phase.definition.name);
     Ok(accept::accept(house, competition, phase, request, content, u64::MAX).await?)
 }
 
@@ -201,7 +217,7 @@ async fn wait(house: &House, id: SubmissionId) -> Result<Submission> {
         let now: Vec<String> = runs.iter().map(|r| format!("{} {}", r.purpose, r.step)).collect();
         let now = now.join(", ");
         if now != shown {
-            eprintln!("{}: {now}", submission.disclosed_state);
+            say!("{}: {now}", submission.disclosed_state);
             shown = now;
         }
         // nobody is kept from learning anything here: a closed run's tick comes at once
@@ -233,55 +249,61 @@ async fn describe(
     for task in contest_db::tasks_of_phase(&mut conn, submission.phase).await? {
         let Some(run) = runs.iter().rev().find(|r| r.task == task.id) else { continue };
         let scores = row.tasks.iter().find(|(id, _)| *id == Some(task.id)).map(|(_, s)| json!(s));
-        let mut described = json!({
+        tasks.push(json!({
             "index": task.definition.index,
             "status": run.state,
             "scores": scores.unwrap_or_else(|| json!({})),
-        });
-        described["log"] = open_log(house, run, task.id).await;
-        tasks.push(described);
+            "prediction": run.prediction_end,
+            "scoring": run.scoring_end,
+            "log": last_lines(house, run.prediction_log.as_deref()).await,
+            "scoring_log": last_lines(house, run.scoring_log.as_deref()).await,
+        }));
     }
     let mut document = json!({ "status": submission.disclosed_state, "scores": row.scores, "tasks": tasks });
     if submission.disclosed_state != State::Finished {
-        document["reason"] = json!(submission.disclosed_reason);
+        // whoever runs this holds the whole bundle: the true reason, not what participants are told
+        document["reason"] = json!(submission.reason);
     }
     Ok(document)
 }
 
-/// The last lines of an open run's own log; a closed run has none.
-async fn open_log(house: &House, run: &Run, _task: TaskId) -> Value {
-    let Some(key) = run.prediction_log.as_deref().and_then(|k| k.parse().ok()) else { return Value::Null };
-    match house.objects.get_bytes(&key, 4 << 20).await {
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let lines: Vec<&str> = text.lines().collect();
-            json!(lines[lines.len().saturating_sub(40)..].join("\n"))
+/// The last lines of a step's log, sealed or not: the bundle's hidden data is the caller's own.
+async fn last_lines(house: &House, key: Option<&str>) -> Value {
+    let Some(key) = key.and_then(|key| key.parse::<ObjectKey>().ok()) else { return Value::Null };
+    let bytes = match key.class() {
+        Class::Plain => house.objects.get_bytes(&key, lane1::LOG_SHOWN).await.map(|bytes| bytes.to_vec()),
+        Class::Hidden => {
+            let log = lane1::scoring_log_for_organizer(&house.objects, &key).await;
+            log.map(|log| log.get().clone().into_bytes())
         }
-        Err(_) => Value::Null,
-    }
+    };
+    let Ok(bytes) = bytes else { return Value::Null };
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    json!(lines[lines.len().saturating_sub(40)..].join("\n"))
 }
 
 fn print(outcome: &Value, as_json: bool) {
     if as_json {
-        println!("{outcome}");
+        show!("{outcome}");
         return;
     }
-    println!("{}", outcome["status"].as_str().unwrap_or_default());
+    show!("{}", outcome["status"].as_str().unwrap_or_default());
     if let Some(text) = outcome["reason"]["text"].as_str() {
-        println!("{text}");
+        show!("{text}");
     }
     for (key, value) in outcome["scores"].as_object().into_iter().flatten() {
-        println!("{key}\t{value}");
+        show!("{key}\t{value}");
     }
     for task in outcome["tasks"].as_array().into_iter().flatten() {
-        println!(
-            "task {}: {} {}",
-            task["index"],
-            task["status"].as_str().unwrap_or_default(),
-            task["scores"]
-        );
-        if let Some(log) = task["log"].as_str().filter(|l| !l.is_empty()) {
-            eprintln!("{log}");
+        show!("task {}: {} {}", task["index"], task["status"].as_str().unwrap_or_default(), task["scores"]);
+        for (step, end, log) in [("prediction", "prediction", "log"), ("scoring", "scoring", "scoring_log")] {
+            if let Some(end) = task[end].as_str() {
+                say!("{step}: {end}");
+            }
+            if let Some(log) = task[log].as_str().filter(|log| !log.is_empty()) {
+                say!("{log}");
+            }
         }
     }
 }
@@ -307,7 +329,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("dry-run: {} could not be removed: {error}", self.0.display());
+            say!("dry-run: {} could not be removed: {error}", self.0.display());
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Which local image stands for an image name in a bundle: nothing is ever pulled.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::SandboxError;
 
@@ -13,8 +13,7 @@ pub const PYTHON_IMAGE: &str = "shuyu/python:latest";
 /// Image names in bundles and the local images that stand for them. As text (the environment
 /// variable `SHUYU_IMAGES`) it is `NAME=IMAGE,NAME=IMAGE`; in the configuration file a table.
 /// What is given is added to the defaults, and wins over them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Given")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageTable(BTreeMap<String, String>);
 
 #[derive(Deserialize)]
@@ -40,37 +39,33 @@ impl Default for ImageTable {
             "codalab/default-gpu",
             "codalab/codalab-default",
             "codalab/competitions-v1-compute-worker",
+            "continuumio/anaconda",
+            "continuumio/anaconda3",
+            "continuumio/miniconda3",
         ];
         Self(names.into_iter().map(|name| (name.to_owned(), PYTHON_IMAGE.to_owned())).collect())
     }
 }
 
-impl TryFrom<Given> for ImageTable {
-    type Error = String;
-
-    fn try_from(given: Given) -> Result<Self, Self::Error> {
-        match given {
-            Given::Text(text) => text.parse(),
-            Given::Table(table) => Ok(Self::with(table)),
-        }
+/// Reads the setting: the text `NAME=IMAGE,NAME=IMAGE`, or a table.
+///
+/// # Errors
+/// When it is neither, or a pair has no `=`, with the pair.
+pub fn image_names<'de, D: Deserializer<'de>>(setting: D) -> Result<BTreeMap<String, String>, D::Error> {
+    match Given::deserialize(setting)? {
+        Given::Text(text) => pairs(&text).map_err(D::Error::custom),
+        Given::Table(table) => Ok(table),
     }
 }
 
-impl FromStr for ImageTable {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut all = Self::default();
-        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-            let (name, image) = pair
-                .split_once('=')
-                .map(|(name, image)| (name.trim(), image.trim()))
-                .filter(|(name, image)| !name.is_empty() && !image.is_empty())
-                .ok_or_else(|| format!("SHUYU_IMAGES: {pair:?} is not NAME=IMAGE"))?;
-            all.0.insert(name.to_owned(), image.to_owned());
-        }
-        Ok(all)
-    }
+fn pairs(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let pair = |pair: &str| {
+        pair.split_once('=')
+            .map(|(name, image)| (name.trim().to_owned(), image.trim().to_owned()))
+            .filter(|(name, image)| !name.is_empty() && !image.is_empty())
+            .ok_or_else(|| format!("SHUYU_IMAGES: {pair:?} is not NAME=IMAGE"))
+    };
+    text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(pair).collect()
 }
 
 impl ImageTable {
@@ -111,6 +106,8 @@ impl ImageTable {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -140,13 +137,13 @@ mod tests {
 
     #[test]
     fn the_settings_add_to_the_defaults_and_win() {
-        let table: ImageTable =
-            "r-base=shuyu/r:latest, python=shuyu/python:abc".parse().expect("well formed");
+        let text = json!("r-base=shuyu/r:latest, python=shuyu/python:abc");
+        let table = ImageTable::with(image_names(text).expect("well formed"));
         assert_eq!(table.local("r-base").expect("added"), "shuyu/r:latest");
         assert_eq!(table.local("python").expect("replaced"), "shuyu/python:abc");
         assert_eq!(table.local("codalab/codalab-legacy:py37").expect("kept"), PYTHON_IMAGE);
-        assert!("r-base".parse::<ImageTable>().is_err());
-        let table: ImageTable = serde_json::from_str(r#"{"r-base": "shuyu/r:latest"}"#).expect("a table");
+        assert!(image_names(json!("r-base")).is_err());
+        let table = ImageTable::with(image_names(json!({"r-base": "shuyu/r:latest"})).expect("a table"));
         assert_eq!(table.local("shuyu/r:latest").expect("a local image"), "shuyu/r:latest");
     }
 }

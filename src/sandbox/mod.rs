@@ -28,7 +28,7 @@ mod tmpfs;
 pub use collect::{CollectLimits, Collected, OutputRefused};
 pub use engine::{Engine, SandboxSettings};
 pub use error::SandboxError;
-pub use images::{ImageTable, PYTHON_IMAGE};
+pub use images::{ImageTable, PYTHON_IMAGE, image_names};
 pub use label::{Owner, RunLabel, Step};
 pub use log::{CappedLog, LogChunk};
 pub use profile::{Profile, ReadOnlyBind, Resources, RunSpec, SANDBOX_UID, SharedBind};

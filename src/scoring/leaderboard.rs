@@ -27,42 +27,37 @@ pub struct Entry<A: Audience> {
     pub entries: i64,
 }
 
-/// Joins the scores of a submission's tasks: the mean over the tasks that wrote a column.
+/// What a submission's tasks come to on a board: of a column that tasks wrote the mean, and the
+/// computed columns. Keys that are no column of the board are left out.
 ///
-/// Codabench shows one column a task and orders by the sum; the mean gives the same order and can
-/// be read on the metric's own scale.
-pub fn join_tasks<'a>(tasks: impl IntoIterator<Item = &'a Scores>) -> Scores {
-    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for scores in tasks {
-        for (key, value) in scores {
-            let (sum, count) = sums.entry(key).or_default();
-            *sum += value;
-            *count += 1.0;
+/// Codabench shows one column a task and orders by the sum; the mean gives the same order and can be
+/// read on the metric's own scale. A computed column takes every task's value of each of its sources
+/// (`Submission.calculate_scores` there), of a computed source its one value; it has none when none of
+/// them has. The bundle reader has refused cycles.
+pub fn join<'a>(board: &Leaderboard, tasks: impl IntoIterator<Item = &'a Scores>) -> Scores {
+    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let tasks: Vec<&Scores> = tasks.into_iter().collect();
+    for column in board.columns.iter().filter(|c| c.computation.is_none()) {
+        let told: Vec<f64> = tasks.iter().filter_map(|scores| scores.get(&column.key).copied()).collect();
+        if !told.is_empty() {
+            values.insert(&column.key, told);
         }
     }
-    sums.into_iter().map(|(key, (sum, count))| (key.to_owned(), sum / count)).collect()
-}
-
-/// Adds the computed columns. A column is computed from those of its sources that have a value, and
-/// has none when none of them has. The bundle reader has refused cycles.
-pub fn add_computed(board: &Leaderboard, mut scores: Scores) -> Scores {
     let computed: Vec<&Column> = board.columns.iter().filter(|c| c.computation.is_some()).collect();
-    for column in &computed {
-        scores.remove(&column.key);
-    }
     // as many passes as there are computed columns: each fixes at least one that rests on fixed ones
     for _ in 0..computed.len() {
         for column in &computed {
             let Some(computation) = column.computation else { continue };
             let sources: Vec<&Column> = sources(board, column);
-            let ready = sources.iter().all(|s| s.computation.is_none() || scores.contains_key(&s.key));
-            let values: Vec<f64> = sources.iter().filter_map(|s| scores.get(&s.key).copied()).collect();
-            if ready && !values.is_empty() {
-                scores.insert(column.key.clone(), compute(computation, &values));
+            let ready = sources.iter().all(|s| s.computation.is_none() || values.contains_key(&*s.key));
+            let found: Vec<f64> =
+                sources.iter().filter_map(|s| values.get(&*s.key)).flatten().copied().collect();
+            if ready && !found.is_empty() {
+                values.insert(&column.key, vec![compute(computation, &found)]);
             }
         }
     }
-    scores
+    values.into_iter().map(|(key, told)| (key.to_owned(), compute(Computation::Avg, &told))).collect()
 }
 
 fn sources<'a>(board: &'a Leaderboard, column: &Column) -> Vec<&'a Column> {
@@ -160,7 +155,7 @@ mod tests {
         mean.computation = Some(Computation::Avg);
         mean.computation_indexes = vec![2, 3];
         let board = board(vec![total, mean, column("a", 2, Sorting::Desc), column("b", 3, Sorting::Desc)]);
-        let row = add_computed(&board, scores(&[("a", 1.0), ("b", 3.0), ("total", 99.0)]));
+        let row = join(&board, [&scores(&[("a", 1.0), ("b", 3.0), ("total", 99.0)])]);
         assert_eq!(row, scores(&[("a", 1.0), ("b", 3.0), ("mean", 2.0), ("total", 3.0)]));
     }
 
@@ -169,7 +164,7 @@ mod tests {
         let mut least = column("least", 0, Sorting::Asc);
         least.computation = Some(Computation::Min);
         let board = board(vec![least, column("a", 1, Sorting::Desc)]);
-        assert!(add_computed(&board, Scores::new()).is_empty());
+        assert!(join(&board, [&Scores::new()]).is_empty());
     }
 
     #[test]
@@ -187,7 +182,33 @@ mod tests {
 
     #[test]
     fn tasks_are_joined_by_the_mean_of_those_that_wrote_a_column() {
-        let joined = join_tasks([&scores(&[("x", 1.0), ("y", 5.0)]), &scores(&[("x", 2.0)])]);
+        let board = board(vec![column("x", 0, Sorting::Desc), column("y", 1, Sorting::Desc)]);
+        let joined =
+            join(&board, [&scores(&[("x", 1.0), ("y", 5.0), ("no column", 1.0)]), &scores(&[("x", 2.0)])]);
         assert_eq!(joined, scores(&[("x", 1.5), ("y", 5.0)]));
+    }
+
+    #[test]
+    fn a_computed_column_takes_every_tasks_values() {
+        let computed = |key: &str, index, computation| {
+            let mut column = column(key, index, Sorting::Desc);
+            column.computation = Some(computation);
+            column.computation_indexes = vec![0, 1];
+            column
+        };
+        let board = board(vec![
+            column("x", 0, Sorting::Desc),
+            column("y", 1, Sorting::Desc),
+            computed("least", 2, Computation::Min),
+            computed("most", 3, Computation::Max),
+            computed("sum", 4, Computation::Sum),
+            computed("mean", 5, Computation::Avg),
+        ]);
+        let tasks = [scores(&[("x", 1.0), ("y", 10.0)]), scores(&[("x", 5.0), ("y", 2.0)])];
+        let row = join(&board, &tasks);
+        assert_eq!(
+            row,
+            scores(&[("x", 3.0), ("y", 6.0), ("least", 1.0), ("most", 10.0), ("sum", 18.0), ("mean", 4.5)])
+        );
     }
 }

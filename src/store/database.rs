@@ -36,6 +36,17 @@ pub struct Db {
     writers: AnyPool,
 }
 
+/// Makes a database file that is absent, for its owner alone: SQLite's own would be readable by
+/// everybody on the machine, and the files beside it take after it. What fails here fails again, with
+/// its reason, when it is opened.
+fn make_private(path: &str) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    if options.create_new(true).write(true).mode(0o600).open(path).is_err() {
+        tracing::debug!(path, "the database file is there already, or cannot be made");
+    }
+}
+
 impl Db {
     /// Connects to `sqlite:PATH` (made when absent) or `postgres://…` and applies the migrations.
     ///
@@ -52,6 +63,7 @@ impl Db {
         };
         let db = match engine {
             Engine::Sqlite => {
+                make_private(address.trim_start_matches("sqlite:").trim_start_matches("//"));
                 let writers = pool(engine, 1, &format!("{address}?mode=rwc")).await?;
                 Self { engine, readers: pool(engine, 8, address).await?, writers }
             }

@@ -79,6 +79,8 @@ function send(form) {
       // Not JSON: a proxy's error page.
     }
     if (request.status < 300 && answer.location) location.assign(answer.location);
+    else if (request.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+    else if (!answer.title) failed(`${box.dataset.refused} (HTTP ${request.status})`);
     else failed([answer.title, answer.detail, answer.mend, ...(answer.errors ?? []).map((e) => e.text)].filter(Boolean).join(" "));
   });
   request.addEventListener("error", () => failed(""));
@@ -91,6 +93,10 @@ function send(form) {
 }
 
 export function uploads() {
+  // A page that comes back by the browser's own button still shows the upload of before.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted && document.querySelector("form[data-upload]")) location.reload();
+  });
   for (const zone of document.querySelectorAll("[data-drop]")) drop(zone);
   for (const form of document.querySelectorAll("form[data-upload]")) {
     if (!form.querySelector("[data-upload-progress]") || !form.querySelector("button.button-primary")) continue;

@@ -209,3 +209,33 @@ async fn runs_that_fill_the_cache_at_the_same_moment_share_it() {
     world.carrier().await;
     assert_eq!(cached().len(), 2, "{:?}", cached());
 }
+
+/// Codabench's scorers read there how the prediction step went.
+#[tokio::test]
+async fn a_scorer_reads_how_the_program_ended_beside_its_predictions() {
+    const SCORE: &str = "
+import json, sys
+lines = open(sys.argv[1] + '/res/metadata').read().splitlines()
+told = dict(line.split(': ') for line in lines)
+assert sorted(told) == ['elapsedTime', 'exitCode', 'ingestionElapsedTime', 'ingestionExitCode'], told
+points = -1 if told['exitCode'] == 'null' else int(told['exitCode']) + (float(told['elapsedTime']) > 0)
+json.dump({'points': points}, open(sys.argv[2] + '/scores.json', 'w'))
+";
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("ends", &bundles::programmed(SCORE)).await;
+    let alice = world.contestant(&contest, "alice").await;
+    for (name, content, points) in [
+        ("main.py", b"raise SystemExit(3)".to_vec(), 4.0),
+        ("result.zip", zipped(&[("out.txt", b"x")]), -1.0),
+    ] {
+        let id = world.submit(&contest, alice, name, &content).await;
+        world.run_all(&carrier).await;
+        assert_eq!(
+            world.scores(&contest, id).await["points"],
+            points,
+            "{:?}",
+            world.submission(id).await.reason
+        );
+    }
+}

@@ -50,6 +50,17 @@ pub(super) fn leaderboard(
         primary_index: primary_index(&mut section, &columns, findings),
         columns,
     };
+    if let Some(primary) = board.columns.iter().find(|column| column.index == board.primary_index)
+        && !crate::airlock::lane1::visible(&board).columns.iter().any(|column| column.key == primary.key)
+    {
+        let problem = format!(
+            "the primary column `{}` is hidden, or computed from a hidden one, so it cannot order a board that \
+             others see: the next visible column does",
+            primary.key
+        );
+        let mend = "name a visible column as `primary_index`, or hide the whole leaderboard";
+        findings.warn("primary-hidden", &section.at("primary_index"), problem, mend);
+    }
     section.finish(findings);
     board
 }

@@ -163,8 +163,9 @@ impl Reader<'_> {
             let Phase { start, end, name, .. } = &draft.phase;
             let Some(end) = end.filter(|_| !findings.has_errors_at(&draft.start_at.key)) else { continue };
             if end < *start {
-                let problem = format!("the phase `{name}` ends at {end}, before it starts ({start})");
-                findings.error("phase-ends-before-start", &draft.end_at, problem, "correct one of the dates");
+                let problem =
+                    format!("the phase `{name}` ends at {end}, before it starts ({start}): it is never open");
+                findings.warn("phase-ends-before-start", &draft.end_at, problem, "correct one of the dates");
             } else if end == *start {
                 let problem =
                     format!("the phase `{name}` ends when it starts ({start}): a date means midnight");

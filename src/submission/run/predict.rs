@@ -1,13 +1,16 @@
 //! The prediction step: the submission's program, or the organizer's ingestion program around it,
 //! on the input data, in a container that sees no reference data.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::{self, Desk, Laid};
 use super::{Carrier, Job, Outcome, RunError};
+use crate::airlock::lane1;
 use crate::sandbox::{
     CollectLimits, End, LogChunk, OutputSpec, Profile, ReadOnlyBind, Resources, RunLabel, RunSpec,
     SandboxError, Step as ContainerStep,
@@ -41,6 +44,7 @@ pub(super) async fn predict(
         let (from, to) = (laid.files.root.clone(), results);
         let copied = tokio::task::spawn_blocking(move || copy_tree(&from, &to)).await;
         copied.map_err(|e| RunError::io("copying predictions", &e.into()))??;
+        write_ending(&desk.directory("res")?, has_ingestion, None)?;
         return Ok(None);
     }
     // a result lies in the output first of all, so that it survives a failing ingestion
@@ -63,6 +67,10 @@ pub(super) async fn predict(
     let limits = CollectLimits { bytes: job.task.definition.resources.output, ..CollectLimits::default() };
     let collected = outcome.output.collect(&results, &limits).await;
     release(outcome.output.release().await);
+    if let End::Exited(code) = outcome.end {
+        let took = if closed { tick_after(outcome.wall, job.limit()) } else { outcome.wall };
+        write_ending(&results, has_ingestion, Some((code, took)))?;
+    }
     ending.prediction_log = Some(keep_log(carrier, job, closed, "prediction", &outcome.log.bytes()).await?);
     match (outcome.end, collected) {
         (End::Cancelled, _) => Ok(Some(Outcome::Cancelled)),
@@ -73,6 +81,33 @@ pub(super) async fn predict(
         // a failed prediction step does not stop scoring (COMPAT): a scorer may give it its due
         (End::Exited(_), Ok(_)) => Ok(None),
         (end, Ok(_)) => Ok(Some(Outcome::Failed(ended_badly(job, end)))),
+    }
+}
+
+/// The time from a closed run's start to the tick at which a step that took so long is told.
+fn tick_after(wall: Duration, limit: Duration) -> Duration {
+    let start = jiff::Timestamp::UNIX_EPOCH;
+    let end = start.checked_add(wall).unwrap_or(jiff::Timestamp::MAX);
+    Duration::try_from(lane1::release_tick(start, end, limit).at.duration_since(start)).unwrap_or(limit)
+}
+
+/// Writes beside the predictions how the step went, in the file `metadata` that Codabench's scorers
+/// read (its `push_output`). Of a closed run the time is that of its tick, since a scorer may put it in
+/// a score. A file of that name that the program wrote itself stays.
+fn write_ending(results: &Path, by_ingestion: bool, ended: Option<(i64, Duration)>) -> Result<(), RunError> {
+    let null = || "null".to_owned();
+    let code = ended.map_or_else(null, |(code, _)| code.to_string());
+    let seconds = ended.map_or_else(null, |(_, took)| format!("{:.3}", took.as_secs_f64()));
+    let (ours, other) = match by_ingestion {
+        true => (["ingestionExitCode", "ingestionElapsedTime"], ["exitCode", "elapsedTime"]),
+        false => (["exitCode", "elapsedTime"], ["ingestionExitCode", "ingestionElapsedTime"]),
+    };
+    let text =
+        format!("{}: {code}\n{}: {seconds}\n{}: null\n{}: null\n", ours[0], ours[1], other[0], other[1]);
+    let created = std::fs::File::create_new(results.join("metadata"));
+    match created.and_then(|mut file| file.write_all(text.as_bytes())) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        written => written.map_err(|e| RunError::io("writing how the prediction step went", &e)),
     }
 }
 

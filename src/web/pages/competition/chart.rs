@@ -10,7 +10,7 @@ use crate::airlock::db as airlock_db;
 use crate::contest::definition::Sorting;
 use crate::contest::model::Phase;
 use crate::ids::{SubmissionId, TeamId};
-use crate::scoring::leaderboard::{Scores, join_tasks};
+use crate::scoring::leaderboard::{Scores, join};
 use crate::store::{Connection, StoreError};
 use crate::submission::db;
 use crate::submission::model::State;
@@ -81,7 +81,7 @@ pub(super) async fn of_team(
     let ascending = board.columns.iter().any(|c| c.key == column.key && c.sorting == Sorting::Asc);
     let value = |id: SubmissionId| {
         let tasks = newest.iter().filter(|((submission, _), _)| *submission == id).map(|(_, scores)| *scores);
-        crate::scoring::leaderboard::add_computed(&board, join_tasks(tasks)).get(&column.key).copied()
+        join(&board, tasks).get(&column.key).copied()
     };
     let values: Vec<(SubmissionId, Timestamp, f64)> =
         order.into_iter().filter_map(|id| Some((id, *told.get(&id)?, value(id)?))).collect();
