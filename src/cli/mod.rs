@@ -9,6 +9,7 @@ pub mod competition;
 pub mod competition_check;
 pub mod dataset;
 pub mod dry_run;
+mod memory;
 mod serve;
 mod user;
 mod worker;
@@ -84,6 +85,9 @@ pub fn main() -> ExitCode {
         _ => {}
     }
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Serve(_) | Command::Worker) {
+        memory::give_back();
+    }
     let done = match cli.command {
         Command::Serve(args) => serve::run(&cli.common, args).map(|()| ExitCode::SUCCESS),
         Command::Worker => worker::run(&cli.common).map(|()| ExitCode::SUCCESS),
