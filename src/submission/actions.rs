@@ -83,18 +83,19 @@ pub async fn cancel(house: &House, id: SubmissionId, actor: UserId) -> Result<St
     queue::db::cancel_waiting(&mut tx, id, now).await?;
     let runs = queue::db::of_submission(&mut tx, id).await?;
     let under_way = runs.iter().any(|r| r.state == super::model::RunState::Running);
+    let reason = Reason::new("cancelled", "stopped before it ended");
     let state = if under_way {
         submission.disclosed_state
     } else if submission.release_at.is_some() {
         // a closed run that has ended and is not told yet: the answer, and what is told at the tick,
         // are those of a run still under way, else they would tell when it ended
-        let reason = Reason::new("cancelled", "stopped before it ended");
         let release_at = submission.release_at;
         let change = Change { state: State::Cancelled, reason, told: None, release_at };
         db::change(&mut tx, id, &change, now).await?;
         submission.disclosed_state
+    } else if super::run::stop_closed(&mut tx, house, &submission, &reason).await? {
+        submission.disclosed_state
     } else {
-        let reason = Reason::new("cancelled", "stopped before it ended");
         let told = Some((State::Cancelled, reason.clone()));
         let change = Change { state: State::Cancelled, reason, told, release_at: None };
         db::change(&mut tx, id, &change, now).await?;

@@ -276,7 +276,7 @@ pub async fn set_kind(conn: &mut Connection, id: SubmissionId, kind: Kind) -> Re
     Ok(())
 }
 
-/// Notes that a waiting submission's first run began; false when it had begun before.
+/// Notes that a waiting submission's first run began; true when that is news to its team.
 pub async fn mark_started(
     conn: &mut Connection,
     id: SubmissionId,
@@ -284,27 +284,37 @@ pub async fn mark_started(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE submissions SET state = 'running', disclosed_state = 'running', \
-         started_at = COALESCE(started_at, $2) WHERE id = $1 AND state = 'queued'",
+         started_at = COALESCE(started_at, $2) WHERE id = $1 AND state = 'queued' \
+         AND disclosed_state <> 'running'",
     )
     .bind(id.to_string())
     .bind(now.as_millisecond())
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 1 {
+        return Ok(true);
+    }
+    // a closed one that was given back to the queue
+    sqlx::query("UPDATE submissions SET state = 'running' WHERE id = $1 AND state = 'queued'")
+        .bind(id.to_string())
+        .execute(conn)
+        .await?;
+    Ok(false)
 }
 
 /// Notes that a submission waits again because its only run was given back to the queue: it has not
-/// been begun then, so that stopping it gives the quota back. False when it stays under way.
-pub async fn mark_waiting(conn: &mut Connection, id: SubmissionId) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        "UPDATE submissions SET state = 'queued', disclosed_state = 'queued', started_at = NULL \
-         WHERE id = $1 AND state = 'running' AND NOT EXISTS \
-         (SELECT 1 FROM runs WHERE submission_id = $1 AND state <> 'queued')",
-    )
+/// been begun then, so that stopping it gives the quota back. What is told of a `closed` one stays as
+/// it is. True when its team is to be told.
+pub async fn mark_waiting(conn: &mut Connection, id: SubmissionId, closed: bool) -> Result<bool, StoreError> {
+    let told = if closed { "" } else { ", disclosed_state = 'queued', started_at = NULL" };
+    let done = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE submissions SET state = 'queued'{told} WHERE id = $1 AND state = 'running' AND NOT EXISTS \
+         (SELECT 1 FROM runs WHERE submission_id = $1 AND state <> 'queued')"
+    )))
     .bind(id.to_string())
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done.rows_affected() == 1 && !closed)
 }
 
 /// Sets whether a submission counts against the quota.
@@ -387,6 +397,16 @@ pub async fn set_public(conn: &mut Connection, id: SubmissionId, public: bool) -
     sqlx::query("UPDATE submissions SET is_public = $2 WHERE id = $1")
         .bind(id.to_string())
         .bind(i64::from(public))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Keeps back until `at` what a rescore found; what was told before stands until then.
+pub async fn hold(conn: &mut Connection, id: SubmissionId, at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET release_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(at.as_millisecond())
         .execute(conn)
         .await?;
     Ok(())

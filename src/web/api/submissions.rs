@@ -191,9 +191,10 @@ pub(super) fn or_empty<A: Audience, S: Serializer>(
     }
 }
 
-/// Whether a submission ran, or runs, where nothing but its outcome may be told.
-fn is_closed(submission: &Submission, tasks: &[Task]) -> bool {
-    !submission.trial && tasks.iter().any(|task| submission.kind.is_closed_by(&task.definition))
+/// Whether a submission ran, or runs, where nothing but its outcome may be told: what its runs were
+/// when they ran, not what today's bundle says.
+fn is_closed(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.closed)
 }
 
 /// The disclosed state, in which a begun run is told at once: its start derives from nothing hidden.
@@ -231,7 +232,7 @@ async fn view(
     let runs = queue::db::of_submission(conn, s.id).await?;
     // which of a closed submission's runs still wait tells when the others ended, and a waiting twin
     // tells of a failure: once it has begun, it runs until its outcome is told
-    let untold = s.state.is_final() || (s.started_at.is_some() && is_closed(s, &tasks));
+    let untold = s.state.is_final() || (s.started_at.is_some() && is_closed(&runs));
     let place = match s.disclosed_state {
         Stage::Queued if !untold => queue::place(conn, &app.clock, s.id).await?,
         _ => None,
@@ -268,7 +269,7 @@ async fn view(
         facts: s.facts.clone(),
         created_at: Time(s.created_at),
         started_at: s.started_at.map(Time),
-        finished_at: s.finished_at.filter(|_| !is_closed(s, &tasks) && told.is_final()).map(Time),
+        finished_at: s.finished_at.filter(|_| !is_closed(&runs) && told.is_final()).map(Time),
         counts: s.counts || !told.is_final(),
         chosen: s.chosen,
         nominated: s.nominated_at.is_some(),
