@@ -412,3 +412,42 @@ async fn a_closed_run_that_is_handed_back_seems_under_way() {
     let told = world.submission(id).await;
     assert_eq!((told.disclosed_state, told.counts), (State::Cancelled, true));
 }
+
+/// Why a metric has no value may tell of the labels: the organizer reads it, the team does not.
+#[tokio::test]
+async fn why_a_metric_has_no_value_is_kept_from_the_team() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let score = "{name: roc_auc, column: accuracy, prediction: label, target: label, id: id}";
+    let folder = native()
+        .edit("{name: accuracy, column: accuracy, prediction: label, target: label, id: id}", score)
+        .file("reference/labels.csv", "id,label\n0,1\n1,1\n2,1\n3,1\n4,1\n5,1\n6,1\n");
+    let contest = world.import("undefined", &folder).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+    world.run_all(&carrier).await;
+    let told = world.submission(id).await;
+    assert_eq!((told.state, told.disclosed_reason.code.as_str()), (State::Failed, "metric-undefined"));
+    let text =
+        "the metric of column `accuracy` has no value for these predictions; the organizer can read why";
+    assert_eq!(told.disclosed_reason.text, text);
+    let key: ObjectKey = world.runs(id).await[0].scoring_log.clone().unwrap().parse().unwrap();
+    assert_eq!(key.class(), Class::Hidden);
+    let log = lane1::scoring_log_for_organizer(&world.house.objects, &key).await.unwrap();
+    assert!(log.get().len() > "the metric of column `accuracy` has no value: ".len(), "{}", log.get());
+}
+
+#[tokio::test]
+async fn a_command_with_a_nul_is_the_uploads_fault() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("nul", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let metadata = b"command: \"python3 main.py \\0\"\n";
+    let upload = zipped(&[("metadata.yaml", metadata), ("main.py", b"")]);
+    let id = world.submit(&contest, alice, "a.zip", &upload).await;
+    world.run_all(&carrier).await;
+    let told = world.submission(id).await;
+    assert_eq!((told.disclosed_state, told.disclosed_reason.code.as_str()), (State::Rejected, "command"));
+    assert!(!told.counts);
+}
