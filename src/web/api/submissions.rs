@@ -88,6 +88,10 @@ pub(super) struct SubmissionView {
     #[serde(serialize_with = "or_empty")]
     #[schema(value_type = BTreeMap<String, f64>, example = json!({ "rmse": 38.214075 }))]
     pub scores: Option<Cleared<Scores, Team>>,
+    /// Scores on the task's public twin, by column, when it failed on hidden input and ran there since;
+    /// they count nowhere.
+    #[schema(value_type = Option<BTreeMap<String, f64>>)]
+    pub twin_scores: Option<Cleared<Scores, Team>>,
     /// Whether it is better than all the team's earlier ones in the phase; null until that is known.
     #[schema(example = true)]
     pub improved: Option<bool>,
@@ -228,6 +232,10 @@ async fn view(
         (true, true) => Some(lane1::twin_for_team(conn, board, s.id).await?),
         (true, false) => Some(lane1::row_for_team(conn, board, s.id).await?),
     };
+    let twin = match s.disclosed_state == Stage::Failed && !s.trial {
+        true => Some(lane1::row_on_twin(conn, board, s.id).await?.scores),
+        false => None,
+    };
     let tasks = contest_db::tasks_of_phase(conn, phase.id).await?;
     let runs = queue::db::of_submission(conn, s.id).await?;
     // which of a closed submission's runs still wait tells when the others ended, and a waiting twin
@@ -259,6 +267,7 @@ async fn view(
         queue: place.map(|p| QueuePlace { ahead: p.ahead, expected_seconds: p.expected_seconds }),
         tasks: task_runs.collect(),
         scores: row.map(|row| row.scores),
+        twin_scores: twin.filter(|scores| !scores.get().is_empty()),
         file_name: s.file_name.clone(),
         size: s.size,
         digest: s.digest.clone(),

@@ -217,7 +217,7 @@ async fn show(
     let runs = run_views(&app, &seen).await?;
     let (hall, submission) = (&seen.hall, &seen.submission);
     let d = &hall.competition.definition;
-    let (mut view, place, before, rank) = {
+    let (mut view, place, before, rank, twin) = {
         let mut conn = app.db.read().await?;
         let members = entry::db::members(&mut conn, submission.team).await?;
         let view = item(&mut conn, hall, submission, &members).await?;
@@ -229,7 +229,8 @@ async fn show(
             let board = app.boards.board(&mut conn, &seen.phase, &d.leaderboard).await?;
             rank = board.rank(submission.id);
         }
-        (view, place, before, rank)
+        let twin = on_twin(&mut conn, &d.leaderboard, submission).await?;
+        (view, place, before, rank, twin)
     };
     view.rank = rank;
     view.code = reason_key(&app, &frame, &view.code);
@@ -250,6 +251,7 @@ async fn show(
         .with("closed", &(runs.is_empty() && closes))
         .with("place", &place)
         .with("before", &before)
+        .with("twin", &twin)
         .with("report", &report)
         .with("live", &live)
         .with("cancel_costs", &costs)
@@ -281,6 +283,22 @@ fn answers(seen: &Seen) -> Vec<(String, serde_json::Value)> {
         Some((q.title.clone(), seen.submission.facts.get(&q.key)?.clone()))
     };
     sheet.iter().filter_map(answer).collect()
+}
+
+/// The score on the twin of a submission that failed and whose failure was told.
+async fn on_twin(
+    conn: &mut crate::store::Connection,
+    board: &crate::contest::definition::Leaderboard,
+    submission: &Submission,
+) -> Result<
+    Option<crate::airlock::Cleared<crate::scoring::leaderboard::Scores, crate::airlock::Team>>,
+    PageError,
+> {
+    if submission.trial || submission.disclosed_state != Told::Failed {
+        return Ok(None);
+    }
+    let row = crate::airlock::lane1::row_on_twin(conn, board, submission.id).await?;
+    Ok(Some(row.scores).filter(|scores| !scores.get().is_empty()))
 }
 
 /// The team's best finished submission to the phase before this one, as it was told.
