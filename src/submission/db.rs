@@ -8,6 +8,10 @@ use super::model::{Kind, Reason, State, Submission};
 use crate::ids::{CompetitionId, PhaseId, SubmissionId, TeamId};
 use crate::store::{Connection, Row, StoreError};
 
+/// Members `m` of teams who are admitted to the team's competition.
+const ADMITTED: &str = "FROM memberships m JOIN participants p ON p.competition_id = m.competition_id \
+     AND p.user_id = m.user_id WHERE m.left_at IS NULL AND p.state = 'approved'";
+
 fn submission(row: &AnyRow) -> Result<Submission, StoreError> {
     Ok(Submission {
         id: row.parsed("id")?,
@@ -434,6 +438,26 @@ pub async fn release(conn: &mut Connection, id: SubmissionId) -> Result<bool, St
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether a member of a team may take part in its competition: one who was not removed from it.
+pub async fn takes_part(conn: &mut Connection, team: TeamId) -> Result<bool, StoreError> {
+    let row = sqlx::query(AssertSqlSafe(format!("SELECT 1 AS n {ADMITTED} AND m.team_id = $1 LIMIT 1")))
+        .bind(team.to_string())
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Submissions with a waiting run of their team's whose members were all removed from the competition.
+pub async fn waiting_of_removed(conn: &mut Connection) -> Result<Vec<SubmissionId>, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT DISTINCT r.submission_id AS id FROM runs r WHERE r.state = 'queued' \
+         AND r.purpose IN ('score', 'trial') AND NOT EXISTS (SELECT 1 {ADMITTED} AND m.team_id = r.team_id)"
+    )))
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.parsed("id")).collect()
 }
 
 /// How many submissions of a competition are in each true state.
