@@ -281,6 +281,8 @@ CREATE INDEX submissions_to_disclose ON submissions (release_at) WHERE release_a
 CREATE INDEX submissions_by_state ON submissions (state, created_at);
 CREATE INDEX submissions_made_public ON submissions (phase_id, created_at) WHERE is_public = 1;
 
+-- closed: nothing may be told of the run but its outcome at its tick, whatever the competition's
+-- definition says today. told_at: when its outcome was told; that of an open run is told as it ends.
 CREATE TABLE runs (
     id TEXT PRIMARY KEY,
     submission_id TEXT NOT NULL REFERENCES submissions (id),
@@ -288,6 +290,7 @@ CREATE TABLE runs (
     team_id TEXT NOT NULL,
     task_id TEXT NOT NULL REFERENCES tasks (id),
     purpose TEXT NOT NULL,
+    closed BIGINT NOT NULL,
     state TEXT NOT NULL,
     step TEXT NOT NULL,
     priority BIGINT NOT NULL,
@@ -299,6 +302,7 @@ CREATE TABLE runs (
     lease_until BIGINT,
     started_at BIGINT,
     finished_at BIGINT,
+    told_at BIGINT,
     prediction_end TEXT,
     scoring_end TEXT,
     prediction_log TEXT,
@@ -313,6 +317,8 @@ CREATE TABLE runs (
 CREATE INDEX runs_queued ON runs (priority, available_at) WHERE state = 'queued';
 CREATE INDEX runs_leased ON runs (lease_until) WHERE state = 'running';
 CREATE INDEX runs_by_submission ON runs (submission_id);
+CREATE INDEX runs_untold ON runs (submission_id) WHERE closed = 1 AND told_at IS NULL;
+CREATE INDEX runs_told ON runs (told_at) WHERE state = 'finished';
 
 -- Start-time fair queueing: the number of the turn in which a competition or team was last served.
 CREATE TABLE queue_turns (

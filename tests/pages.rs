@@ -408,3 +408,47 @@ async fn a_bundle_is_checked_and_its_changes_shown_before_it_is_taken_in() {
     alice.get("/competitions/second").await.is(404);
     alice.get("/desk/new").await.is(403);
 }
+
+/// After a failure on hidden input its team reads the score on the twin; of the failed run itself it
+/// reads nothing, even when the organizer opens the input later.
+#[tokio::test]
+async fn a_failure_on_hidden_input_shows_the_twin_and_stays_closed() {
+    let app = TestApp::start().await;
+    let _org = app.user_with("org", &[Role::Organizer]).await;
+    let alice = app.user("alice").await;
+    let directory = tempfile::tempdir().unwrap();
+    let top = "registration_auto_approve: true\ndocker_image: shuyu/python:latest";
+    let root = support::contest::bundle_in(directory.path(), &Wanted { top, ..Wanted::default() });
+    let write = |path: &str, text: &str| {
+        let place = root.join(path);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(place, text).unwrap();
+    };
+    write("input/rows.csv", "row\nmarker\n");
+    write("twin/input/rows.csv", "row\n");
+    write("twin/labels/labels.csv", "row,y\nr0,0\nr1,1\nr2,2\n");
+    let yaml = std::fs::read_to_string(root.join("competition.yaml")).unwrap();
+    let task =
+        "ids: open/ids.csv\n      input: hidden\n      twin: {input: twin/input, reference: twin/labels}\n";
+    let yaml = yaml
+        .replace("reference_data: labels\n", "reference_data: labels\n    input_data: input\n")
+        .replace("ids: open/ids.csv\n", task);
+    write("competition.yaml", &yaml);
+    app.import_from(&root, "small", "org").await;
+    let worker = app.worker().await;
+    enter(&alice).await.is(303);
+    let program = "
+import sys
+if 'marker' in open(sys.argv[1] + '/rows.csv').read():
+    sys.exit(23)
+open(sys.argv[2] + '/predictions.csv', 'w').write('row,y\\nr0,2\\nr1,3\\nr2,4\\n')
+";
+    let address = submit(&alice, ("main.py", program.as_bytes().to_vec()), "").await;
+    let page = until_shown(&app, &alice, &address, "2.000").await;
+    page.has("样例数据复跑").lacks("暗栏");
+    worker.end().await;
+    write("competition.yaml", &yaml.replace("input: hidden", "input: public"));
+    app.import_from(&root, "small", "org").await;
+    let page = alice.get(&address).await.ok();
+    assert_eq!(page.body.matches("<section class=\"run\">").count(), 1, "the twin's run alone: {page:#?}");
+}

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::{Cleared, Organizer, Public, Team};
@@ -38,6 +39,9 @@ pub(super) struct Payload {
     pub team: Scores,
     pub organizer: Scores,
 }
+
+/// A reply `r` about a run whose outcome is not told yet is as if it were not there.
+const TOLD: &str = "NOT EXISTS (SELECT 1 FROM runs q WHERE q.id = r.run_id AND q.told_at IS NULL)";
 
 pub(super) async fn insert(
     conn: &mut Connection,
@@ -76,7 +80,7 @@ pub(super) async fn newest_scores(
     submission: SubmissionId,
 ) -> Result<Vec<Payload>, StoreError> {
     let condition = "(r.kind IN ('score', 'rescore') OR (s.trial = 1 AND r.kind = 'twin'))";
-    newest(conn, submission, condition).await
+    newest(conn, submission, condition.to_owned()).await
 }
 
 /// The newest scores of each task of a submission whose outcome is told.
@@ -84,8 +88,10 @@ pub(super) async fn newest_told(
     conn: &mut Connection,
     submission: SubmissionId,
 ) -> Result<Vec<Payload>, StoreError> {
-    let condition = "(r.kind IN ('score', 'rescore') OR (s.trial = 1 AND r.kind = 'twin')) \
-                     AND s.disclosed_state IN ('finished', 'failed')";
+    let condition = format!(
+        "(r.kind IN ('score', 'rescore') OR (s.trial = 1 AND r.kind = 'twin')) \
+         AND s.disclosed_state IN ('finished', 'failed') AND {TOLD}"
+    );
     newest(conn, submission, condition).await
 }
 
@@ -94,15 +100,16 @@ pub(super) async fn newest_on_twin(
     conn: &mut Connection,
     submission: SubmissionId,
 ) -> Result<Vec<Payload>, StoreError> {
-    newest(conn, submission, "r.kind = 'twin' AND s.disclosed_state IN ('finished', 'failed')").await
+    let condition = format!("r.kind = 'twin' AND s.disclosed_state IN ('finished', 'failed') AND {TOLD}");
+    newest(conn, submission, condition).await
 }
 
 async fn newest(
     conn: &mut Connection,
     submission: SubmissionId,
-    condition: &'static str,
+    condition: String,
 ) -> Result<Vec<Payload>, StoreError> {
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+    let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT r.payload AS payload FROM replies r JOIN submissions s ON s.id = r.submission_id \
          WHERE r.submission_id = $1 AND {condition} ORDER BY r.created_at, r.id"
     )))
@@ -155,12 +162,12 @@ pub struct Told {
 
 /// Every score told about a submission, in order of time: old ones stay beside new ones.
 pub async fn history(conn: &mut Connection, submission: SubmissionId) -> Result<Vec<Told>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT r.submission_id, r.kind, r.payload, r.bits, r.created_at FROM replies r \
          JOIN submissions s ON s.id = r.submission_id WHERE r.submission_id = $1 \
-         AND r.kind IN ('score', 'rescore') AND s.disclosed_state IN ('finished', 'failed') \
-         ORDER BY r.created_at, r.id",
-    )
+         AND r.kind IN ('score', 'rescore') AND s.disclosed_state IN ('finished', 'failed') AND {TOLD} \
+         ORDER BY r.created_at, r.id"
+    )))
     .bind(submission.to_string())
     .fetch_all(conn)
     .await?;
@@ -173,12 +180,12 @@ pub async fn team_history(
     phase: PhaseId,
     team: TeamId,
 ) -> Result<Vec<Told>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT r.submission_id, r.kind, r.payload, r.bits, s.created_at FROM replies r \
          JOIN submissions s ON s.id = r.submission_id \
          WHERE s.phase_id = $1 AND s.team_id = $2 AND r.kind IN ('score', 'rescore') \
-         AND s.disclosed_state = 'finished' ORDER BY s.created_at, r.id",
-    )
+         AND s.disclosed_state = 'finished' AND {TOLD} ORDER BY s.created_at, r.id"
+    )))
     .bind(phase.to_string())
     .bind(team.to_string())
     .fetch_all(conn)
@@ -430,13 +437,13 @@ pub(super) async fn candidates(
     phase: PhaseId,
     team: TeamId,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT s.id AS id, s.created_at AS created_at, s.chosen AS chosen, r.payload AS payload \
          FROM submissions s JOIN replies r ON r.submission_id = s.id \
          WHERE s.phase_id = $1 AND s.team_id = $2 AND s.disclosed_state = 'finished' \
-         AND s.disqualified_at IS NULL AND s.trial = 0 AND r.kind IN ('score', 'rescore') \
-         ORDER BY s.created_at, s.id, r.created_at, r.id",
-    )
+         AND s.disqualified_at IS NULL AND s.trial = 0 AND r.kind IN ('score', 'rescore') AND {TOLD} \
+         ORDER BY s.created_at, s.id, r.created_at, r.id"
+    )))
     .bind(phase.to_string())
     .bind(team.to_string())
     .fetch_all(conn)

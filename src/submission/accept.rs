@@ -458,7 +458,10 @@ pub(super) async fn start(
     purpose: Purpose,
     priority: i64,
 ) -> Result<(), StoreError> {
-    for task in contest_db::tasks_of_phase(tx, submission.phase).await? {
+    let tasks = contest_db::tasks_of_phase(tx, submission.phase).await?;
+    // one closed run closes its siblings: which of them still wait tells when it ended
+    let closed = purpose.is_on_hidden() && tasks.iter().any(|t| submission.kind.is_closed_by(&t.definition));
+    for task in tasks {
         if purpose == Purpose::Trial && task.definition.twin.is_none() {
             continue;
         }
@@ -468,6 +471,7 @@ pub(super) async fn start(
             team: submission.team,
             task: task.id,
             purpose,
+            closed,
             priority,
         };
         queue::enqueue(tx, &house.clock, house.entropy, run).await?;

@@ -9,7 +9,7 @@ use super::queue;
 use crate::airlock::lane1;
 use crate::audit::{self, Actor, Entry};
 use crate::contest::definition::SubmissionRule;
-use crate::contest::model::{Competition, Phase};
+use crate::contest::model::{Competition, ParticipantState, Phase};
 use crate::house::House;
 use crate::ids::{SubmissionId, UserId};
 use crate::store::{StoreError, Tx};
@@ -40,6 +40,9 @@ pub enum ActionError {
     /// The competition does not let teams publish, or the file came from inside a sandbox.
     #[error("in this competition submissions stay private, and so does what came from a sandbox")]
     StaysPrivate,
+    /// The person was removed from the competition.
+    #[error("you are not admitted to this competition (any more); ask its organizer")]
+    NotAdmitted,
     /// A reason is needed.
     #[error("give a reason; the team will read it")]
     NoReason,
@@ -49,7 +52,19 @@ pub enum ActionError {
 }
 
 fn entry(house: &House, actor: UserId, action: &'static str, s: &Submission) -> Entry {
-    Entry::new(house.clock.now(), Actor::User(actor), action, ("submission", s.id)).competition(s.competition)
+    entry_by(house, Actor::User(actor), action, s)
+}
+
+fn entry_by(house: &House, actor: Actor, action: &'static str, s: &Submission) -> Entry {
+    Entry::new(house.clock.now(), actor, action, ("submission", s.id)).competition(s.competition)
+}
+
+/// Makes sure that whoever wants to bring a submission forward still takes part.
+async fn admitted(tx: &mut Tx, competition: &Competition, actor: UserId) -> Result<(), ActionError> {
+    match crate::contest::entry::db::state(tx, competition.id, actor).await? {
+        Some(ParticipantState::Approved) => Ok(()),
+        _ => Err(ActionError::NotAdmitted),
+    }
 }
 
 /// Loads a submission for change, with its newest state, and locks it.
@@ -71,6 +86,28 @@ async fn load_of_team(house: &House, tx: &mut Tx, id: SubmissionId) -> Result<Su
 /// # Errors
 /// When it is over already.
 pub async fn cancel(house: &House, id: SubmissionId, actor: UserId) -> Result<State, ActionError> {
+    cancel_by(house, id, Actor::User(actor)).await
+}
+
+/// Stops what waits of teams whose members were all removed from the competition; gives how much.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel_of_removed(house: &House) -> Result<usize, StoreError> {
+    let waiting = db::waiting_of_removed(&mut *house.db.read().await?).await?;
+    let mut stopped = 0;
+    for id in waiting {
+        match cancel_by(house, id, Actor::System).await {
+            Ok(_) => stopped += 1,
+            Err(ActionError::Store(error)) => return Err(error),
+            // it ended meanwhile
+            Err(_) => {}
+        }
+    }
+    Ok(stopped)
+}
+
+async fn cancel_by(house: &House, id: SubmissionId, actor: Actor) -> Result<State, ActionError> {
     let mut tx = house.db.begin().await?;
     let submission = load(&mut tx, id).await?;
     if submission.disclosed_state.is_final()
@@ -83,18 +120,19 @@ pub async fn cancel(house: &House, id: SubmissionId, actor: UserId) -> Result<St
     queue::db::cancel_waiting(&mut tx, id, now).await?;
     let runs = queue::db::of_submission(&mut tx, id).await?;
     let under_way = runs.iter().any(|r| r.state == super::model::RunState::Running);
+    let reason = Reason::new("cancelled", "stopped before it ended");
     let state = if under_way {
         submission.disclosed_state
     } else if submission.release_at.is_some() {
         // a closed run that has ended and is not told yet: the answer, and what is told at the tick,
         // are those of a run still under way, else they would tell when it ended
-        let reason = Reason::new("cancelled", "stopped before it ended");
         let release_at = submission.release_at;
         let change = Change { state: State::Cancelled, reason, told: None, release_at };
         db::change(&mut tx, id, &change, now).await?;
         submission.disclosed_state
+    } else if super::run::stop_closed(&mut tx, house, &submission, &reason).await? {
+        submission.disclosed_state
     } else {
-        let reason = Reason::new("cancelled", "stopped before it ended");
         let told = Some((State::Cancelled, reason.clone()));
         let change = Change { state: State::Cancelled, reason, told, release_at: None };
         db::change(&mut tx, id, &change, now).await?;
@@ -104,7 +142,7 @@ pub async fn cancel(house: &House, id: SubmissionId, actor: UserId) -> Result<St
         super::announce(&mut tx, house, &submission, State::Cancelled).await?;
         State::Cancelled
     };
-    audit::record(&mut tx, entry(house, actor, "submission.cancelled", &submission)).await?;
+    audit::record(&mut tx, entry_by(house, actor, "submission.cancelled", &submission)).await?;
     tx.commit().await?;
     house.ring();
     Ok(state)
@@ -196,7 +234,7 @@ async fn rebuild(
 /// Nominates a submission for the next phase, or takes that back.
 ///
 /// # Errors
-/// When it is not finished, or more are nominated than the competition allows.
+/// When the actor was removed, it is not finished, or more are nominated than the competition allows.
 pub async fn nominate(
     house: &House,
     competition: &Competition,
@@ -209,6 +247,9 @@ pub async fn nominate(
     let submission = load_of_team(house, &mut tx, id).await?;
     if submission.disclosed_state != State::Finished || submission.trial {
         return Err(ActionError::State { state: submission.disclosed_state, action: "nominated" });
+    }
+    if wanted {
+        admitted(&mut tx, competition, actor).await?;
     }
     if wanted && submission.nominated_at.is_none() {
         let most = competition.definition.finals_choose.unwrap_or(1);
@@ -228,7 +269,7 @@ pub async fn nominate(
 /// Puts a submission on the board under the rules Add…, or takes it off.
 ///
 /// # Errors
-/// When it is not finished or the competition's rule does not leave it to the team.
+/// When the actor was removed, it is not finished or the competition's rule does not leave it to the team.
 pub async fn choose(
     house: &House,
     competition: &Competition,
@@ -241,6 +282,9 @@ pub async fn choose(
     let submission = load_of_team(house, &mut tx, id).await?;
     if submission.disclosed_state != State::Finished || submission.trial {
         return Err(ActionError::State { state: submission.disclosed_state, action: "put on the board" });
+    }
+    if wanted {
+        admitted(&mut tx, competition, actor).await?;
     }
     match rule {
         SubmissionRule::Add if !wanted => return Err(ActionError::AddIsFinal),
@@ -269,7 +313,7 @@ pub async fn choose(
 /// Makes a submission public, or private again. What came from inside a sandbox stays there.
 ///
 /// # Errors
-/// When it is not finished, or the competition or its origin keeps it private.
+/// When the actor was removed, it is not finished, or the competition or its origin keeps it private.
 pub async fn publish(
     house: &House,
     competition: &Competition,
@@ -281,6 +325,9 @@ pub async fn publish(
     let submission = load(&mut tx, id).await?;
     let allowed = competition.definition.can_participants_make_submissions_public
         && submission.origin == Origin::Outside;
+    if wanted {
+        admitted(&mut tx, competition, actor).await?;
+    }
     if wanted && !allowed {
         return Err(ActionError::StaysPrivate);
     }

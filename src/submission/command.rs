@@ -28,6 +28,9 @@ pub enum CommandError {
     /// A quotation that is not closed, or a backslash at the end.
     #[error("the command has a quotation or an escape that does not end; close it in the metadata file")]
     Unfinished,
+    /// A NUL character, which no program can be given.
+    #[error("the command holds a NUL character; remove it from the metadata file")]
+    Nul,
     /// Nothing to run.
     #[error("the command is empty; write one in the metadata file")]
     Empty,
@@ -81,8 +84,11 @@ pub fn substitute(command: &str, step: StepKind, only_during_scoring: bool) -> S
 /// only `"` and `\`, outside it escapes any character, `#` begins no comment. No shell is involved.
 ///
 /// # Errors
-/// [`CommandError`] when a quotation stays open or nothing is left.
+/// [`CommandError`] when a quotation stays open, nothing is left or there is a NUL character.
 pub fn split(command: &str) -> Result<Vec<String>, CommandError> {
+    if command.contains('\0') {
+        return Err(CommandError::Nul);
+    }
     let mut arguments = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = command.chars();

@@ -8,6 +8,10 @@ use super::model::{Kind, Reason, State, Submission};
 use crate::ids::{CompetitionId, PhaseId, SubmissionId, TeamId};
 use crate::store::{Connection, Row, StoreError};
 
+/// Members `m` of teams who are admitted to the team's competition.
+const ADMITTED: &str = "FROM memberships m JOIN participants p ON p.competition_id = m.competition_id \
+     AND p.user_id = m.user_id WHERE m.left_at IS NULL AND p.state = 'approved'";
+
 fn submission(row: &AnyRow) -> Result<Submission, StoreError> {
     Ok(Submission {
         id: row.parsed("id")?,
@@ -276,7 +280,7 @@ pub async fn set_kind(conn: &mut Connection, id: SubmissionId, kind: Kind) -> Re
     Ok(())
 }
 
-/// Notes that a waiting submission's first run began; false when it had begun before.
+/// Notes that a waiting submission's first run began; true when that is news to its team.
 pub async fn mark_started(
     conn: &mut Connection,
     id: SubmissionId,
@@ -284,27 +288,37 @@ pub async fn mark_started(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE submissions SET state = 'running', disclosed_state = 'running', \
-         started_at = COALESCE(started_at, $2) WHERE id = $1 AND state = 'queued'",
+         started_at = COALESCE(started_at, $2) WHERE id = $1 AND state = 'queued' \
+         AND disclosed_state <> 'running'",
     )
     .bind(id.to_string())
     .bind(now.as_millisecond())
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 1 {
+        return Ok(true);
+    }
+    // a closed one that was given back to the queue
+    sqlx::query("UPDATE submissions SET state = 'running' WHERE id = $1 AND state = 'queued'")
+        .bind(id.to_string())
+        .execute(conn)
+        .await?;
+    Ok(false)
 }
 
 /// Notes that a submission waits again because its only run was given back to the queue: it has not
-/// been begun then, so that stopping it gives the quota back. False when it stays under way.
-pub async fn mark_waiting(conn: &mut Connection, id: SubmissionId) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        "UPDATE submissions SET state = 'queued', disclosed_state = 'queued', started_at = NULL \
-         WHERE id = $1 AND state = 'running' AND NOT EXISTS \
-         (SELECT 1 FROM runs WHERE submission_id = $1 AND state <> 'queued')",
-    )
+/// been begun then, so that stopping it gives the quota back. What is told of a `closed` one stays as
+/// it is. True when its team is to be told.
+pub async fn mark_waiting(conn: &mut Connection, id: SubmissionId, closed: bool) -> Result<bool, StoreError> {
+    let told = if closed { "" } else { ", disclosed_state = 'queued', started_at = NULL" };
+    let done = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE submissions SET state = 'queued'{told} WHERE id = $1 AND state = 'running' AND NOT EXISTS \
+         (SELECT 1 FROM runs WHERE submission_id = $1 AND state <> 'queued')"
+    )))
     .bind(id.to_string())
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done.rows_affected() == 1 && !closed)
 }
 
 /// Sets whether a submission counts against the quota.
@@ -392,6 +406,16 @@ pub async fn set_public(conn: &mut Connection, id: SubmissionId, public: bool) -
     Ok(())
 }
 
+/// Keeps back until `at` what a rescore found; what was told before stands until then.
+pub async fn hold(conn: &mut Connection, id: SubmissionId, at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET release_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(at.as_millisecond())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Submissions whose outcome is due to be told, a hundred at most.
 pub async fn due(conn: &mut Connection, now: Timestamp) -> Result<Vec<Submission>, StoreError> {
     let rows = sqlx::query(
@@ -414,6 +438,26 @@ pub async fn release(conn: &mut Connection, id: SubmissionId) -> Result<bool, St
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether a member of a team may take part in its competition: one who was not removed from it.
+pub async fn takes_part(conn: &mut Connection, team: TeamId) -> Result<bool, StoreError> {
+    let row = sqlx::query(AssertSqlSafe(format!("SELECT 1 AS n {ADMITTED} AND m.team_id = $1 LIMIT 1")))
+        .bind(team.to_string())
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Submissions with a waiting run of their team's whose members were all removed from the competition.
+pub async fn waiting_of_removed(conn: &mut Connection) -> Result<Vec<SubmissionId>, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT DISTINCT r.submission_id AS id FROM runs r WHERE r.state = 'queued' \
+         AND r.purpose IN ('score', 'trial') AND NOT EXISTS (SELECT 1 {ADMITTED} AND m.team_id = r.team_id)"
+    )))
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.parsed("id")).collect()
 }
 
 /// How many submissions of a competition are in each true state.

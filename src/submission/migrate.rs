@@ -59,7 +59,8 @@ async fn migrate(house: &House, phase: &Phase) -> Result<usize, StoreError> {
     Ok(entered)
 }
 
-/// The submissions of a team that go on: those nominated, else its last improvements on the board.
+/// The submissions of a team that go on: those nominated, else its last improvements on the board;
+/// none of a team whose members were all removed.
 async fn finals(
     conn: &mut Connection,
     competition: &Competition,
@@ -67,6 +68,9 @@ async fn finals(
     team: TeamId,
 ) -> Result<Vec<Submission>, StoreError> {
     let most = usize::try_from(competition.definition.finals_choose.unwrap_or(1)).unwrap_or(1);
+    if !db::takes_part(conn, team).await? {
+        return Ok(Vec::new());
+    }
     let mut scored: Vec<Submission> = db::of_team(conn, before.id, team).await?;
     scored.retain(|s| s.disclosed_state == State::Finished && s.disqualified_at.is_none() && !s.trial);
     let nominated: Vec<Submission> = scored.iter().filter(|s| s.nominated_at.is_some()).cloned().collect();

@@ -134,6 +134,13 @@ word! {
     }
 }
 
+impl Purpose {
+    /// Whether a run for it sees the task's own data, and not the twin's.
+    pub fn is_on_hidden(self) -> bool {
+        matches!(self, Self::Score | Self::Rescore)
+    }
+}
+
 /// Why a submission was refused, failed or stopped, in a form that pages translate: a stable code,
 /// a text in English, and the faults of a result file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -236,6 +243,8 @@ pub struct Run {
     pub task: TaskId,
     /// What it is for.
     pub purpose: Purpose,
+    /// Whether nothing may be told of it but its outcome at its tick.
+    pub closed: bool,
     /// Where it stands.
     pub state: RunState,
     /// What it is doing.
@@ -248,10 +257,12 @@ pub struct Run {
     pub attempt: i64,
     /// Counts the leases; a result is taken only from the holder of the newest.
     pub fence: i64,
-    /// When it began, at the latest attempt.
+    /// When it began: at the latest attempt, a closed one at its first.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// When its outcome was told.
+    pub told_at: Option<Timestamp>,
     /// How the prediction step ended.
     pub prediction_end: Option<String>,
     /// How the scoring step ended.

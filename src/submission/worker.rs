@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::queue::{self, Lease, Renewal};
 use super::run::{Carrier, RunError, give_up};
-use super::{disclose, migrate};
+use super::{actions, disclose, migrate};
 use crate::ids::{RunId, WorkerId};
 use crate::sandbox::Owner;
 use crate::store::StoreError;
@@ -249,6 +249,10 @@ impl Worker {
                 }
                 Err(error) => tracing::warn!(run = %lease.run.id, %error, "a run could not be given up"),
             }
+        }
+        match actions::cancel_of_removed(house).await? {
+            0 => {}
+            stopped => tracing::info!(stopped, "stopped what waited of teams that were removed"),
         }
         if beat.is_multiple_of(10) {
             self.say_alive(false).await?;

@@ -193,6 +193,7 @@ impl Explain for ActionError {
             | Self::BoardIsAutomatic(_)
             | Self::AddIsFinal
             | Self::StaysPrivate => StatusCode::CONFLICT,
+            Self::NotAdmitted => StatusCode::FORBIDDEN,
             Self::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(error) => error.status(),
         }
@@ -201,6 +202,7 @@ impl Explain for ActionError {
     fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "not-found",
+            Self::NotAdmitted => "not-admitted",
             Self::State { .. } => "wrong-state",
             Self::TooManyNominations(_) => "too-many-nominations",
             Self::BoardIsAutomatic(_) => "board-is-automatic",

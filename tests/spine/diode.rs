@@ -3,7 +3,7 @@
 use shuyu::airlock::lane1;
 use shuyu::store::{Class, ObjectKey};
 use shuyu::submission::model::{Purpose, RunState, State};
-use shuyu::submission::{actions, disclose};
+use shuyu::submission::{actions, disclose, queue};
 
 use super::bundles::{self, ECHO, PROGRAM, SECRET, closed, native, predictions, programmed, zipped};
 use super::world::{Contest, World};
@@ -279,4 +279,175 @@ print('hidden rows:', open(sys.argv[1] + '/rows.csv').read())
     assert_eq!(class_of(world.runs(id).await[0].prediction_log.as_ref()), Class::Hidden);
     world.tick(id).await;
     assert_eq!(world.scores(&contest, id).await["accuracy"], 0.857_143);
+}
+
+/// A task on public input beside one on hidden input: with the first one's end the second one's
+/// would be told.
+#[tokio::test]
+async fn a_closed_run_closes_its_siblings_on_public_input() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let metric = "    1: {metric: {name: accuracy, column: accuracy, prediction: label, target: label, id: id}, input: public}\n";
+    let folder = closed()
+        .edit("tasks: [0]", "tasks: [0, 1]")
+        .edit(
+            "reference_data: reference}",
+            "reference_data: reference}\n- {index: 1, name: T1, description: d, input_data: open, reference_data: reference}",
+        )
+        .edit("shuyu:\n  tasks:\n", &format!("shuyu:\n  tasks:\n{metric}"))
+        .file("open/rows.csv", "id\n0\n");
+    let contest = world.import("mixed", &folder).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    let (one, two) = (world.lease().await.unwrap(), world.lease().await.unwrap());
+    let task = |run: &shuyu::submission::model::Run| run.task;
+    let tasks = world.number("SELECT COUNT(*) FROM tasks").await;
+    assert_eq!((tasks, task(&one.run) == task(&two.run)), (2, false));
+    for lease in [one, two] {
+        world.carry(&carrier, lease).await.unwrap();
+    }
+    let done = world.submission(id).await;
+    assert_eq!((done.state, done.disclosed_state), (State::Finished, State::Running), "{:?}", done.reason);
+    let kinds: Vec<String> = world.events(id).await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["status", "status"], "neither steps nor output");
+    for run in world.runs(id).await {
+        assert!(run.closed && run.told_at.is_none());
+        assert_eq!(class_of(run.prediction_log.as_ref()), Class::Hidden);
+    }
+    world.tick(id).await;
+    assert_eq!(world.submission(id).await.disclosed_state, State::Finished);
+    assert!(world.runs(id).await.iter().all(|run| run.told_at.is_some()));
+}
+
+#[tokio::test]
+async fn a_rescore_of_a_closed_run_is_told_at_its_tick() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("rescored", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    world.run_all(&carrier).await;
+    world.tick(id).await;
+    let before = (world.scores(&contest, id).await, world.events(id).await);
+    assert_eq!(before.0["accuracy"], 0.714_286);
+    let labels = "id,label\n0,1\n1,0\n2,1\n3,0\n4,1\n5,0\n6,1\n";
+    let mended = closed().file("reference/labels.csv", labels);
+    let (contest, _) = world.reimport("rescored", &mended, contest.organizer).await;
+    let wanted = actions::Rescore { phase: None, team: None, reason: "labels", priority: queue::URGENT };
+    actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted).await.unwrap();
+    let next = world.submit(&contest, alice, "next.csv", &predictions(7)).await;
+    let lease = world.lease().await.unwrap();
+    assert_eq!(lease.run.purpose, Purpose::Rescore);
+    world.carry(&carrier, lease).await.unwrap();
+    assert_eq!(world.runs(id).await[1].state, RunState::Finished);
+    assert_eq!((world.scores(&contest, id).await, world.events(id).await), before);
+    // nor does anything else that is put on the board before the tick tell it
+    actions::disqualify(&world.house, &contest.competition, id, contest.organizer, Some("x")).await.unwrap();
+    actions::disqualify(&world.house, &contest.competition, id, contest.organizer, None).await.unwrap();
+    let mut conn = world.house.db.read().await.unwrap();
+    let board = shuyu::airlock::db::board_changes(&mut conn, contest.phases[0].id, 0).await.unwrap();
+    assert_eq!(board[0].entry.scores.get()["accuracy"], 0.714_286);
+    drop(conn);
+    assert!(world.lease().await.is_none(), "the next run waits for the rescore's tick");
+    world.tick(id).await;
+    assert_eq!(world.scores(&contest, id).await["accuracy"], 0.285_714);
+    assert_eq!(world.events(id).await.len(), before.1.len() + 1);
+    assert_eq!(world.lease().await.unwrap().run.submission, next);
+}
+
+/// What a run was when it ran counts, not what the bundle says later.
+#[tokio::test]
+async fn opening_the_input_later_opens_no_past_run() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("opened", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "main.py", FAILS.as_bytes()).await;
+    world.run_all(&carrier).await;
+    world.tick(id).await;
+    let open = closed().edit("input: hidden", "input: public");
+    let (contest, _) = world.reimport("opened", &open, contest.organizer).await;
+    assert!(world.runs(id).await[0].closed);
+    let late = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    world.run_all(&carrier).await;
+    let run = world.runs(late).await.remove(0);
+    assert!(!run.closed && run.told_at == run.finished_at);
+}
+
+#[tokio::test]
+async fn a_closed_run_that_is_handed_back_seems_under_way() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("back", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let hand_back = async |lease: &queue::Lease| {
+        let mut tx = world.house.db.begin().await.unwrap();
+        queue::hand_back(&mut tx, &world.clock, lease, "a fault", std::time::Duration::ZERO).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let id = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    let lease = world.lease().await.unwrap();
+    let began = world.submission(id).await.started_at;
+    let events = world.events(id).await;
+    hand_back(&lease).await;
+    world.clock.shift(5_000);
+    let waiting = world.submission(id).await;
+    assert_eq!((waiting.state, waiting.disclosed_state), (State::Queued, State::Running));
+    let again = world.lease().await.unwrap();
+    assert_eq!(world.events(id).await, events, "neither the hand-back nor the second begin is told");
+    world.carry(&carrier, again).await.unwrap();
+    world.tick(id).await;
+    let told = world.submission(id).await;
+    assert_eq!((told.disclosed_state, told.started_at), (State::Finished, began));
+    let took = told.finished_at.unwrap().as_millisecond() - began.unwrap().as_millisecond();
+    assert!([10_000, 60_000].contains(&took), "counted from the first begin: {took}");
+
+    // stopped while it waits again: told like one that is stopped under way
+    let id = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    hand_back(&world.lease().await.unwrap()).await;
+    assert_eq!(actions::cancel(&world.house, id, alice).await.unwrap(), State::Running);
+    assert_eq!(world.submission(id).await.disclosed_state, State::Running);
+    assert_eq!(world.bits(id).await, [("outcome".to_owned(), 2.0)]);
+    world.tick(id).await;
+    let told = world.submission(id).await;
+    assert_eq!((told.disclosed_state, told.counts), (State::Cancelled, true));
+}
+
+/// Why a metric has no value may tell of the labels: the organizer reads it, the team does not.
+#[tokio::test]
+async fn why_a_metric_has_no_value_is_kept_from_the_team() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let score = "{name: roc_auc, column: accuracy, prediction: label, target: label, id: id}";
+    let folder = native()
+        .edit("{name: accuracy, column: accuracy, prediction: label, target: label, id: id}", score)
+        .file("reference/labels.csv", "id,label\n0,1\n1,1\n2,1\n3,1\n4,1\n5,1\n6,1\n");
+    let contest = world.import("undefined", &folder).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+    world.run_all(&carrier).await;
+    let told = world.submission(id).await;
+    assert_eq!((told.state, told.disclosed_reason.code.as_str()), (State::Failed, "metric-undefined"));
+    let text =
+        "the metric of column `accuracy` has no value for these predictions; the organizer can read why";
+    assert_eq!(told.disclosed_reason.text, text);
+    let key: ObjectKey = world.runs(id).await[0].scoring_log.clone().unwrap().parse().unwrap();
+    assert_eq!(key.class(), Class::Hidden);
+    let log = lane1::scoring_log_for_organizer(&world.house.objects, &key).await.unwrap();
+    assert!(log.get().len() > "the metric of column `accuracy` has no value: ".len(), "{}", log.get());
+}
+
+#[tokio::test]
+async fn a_command_with_a_nul_is_the_uploads_fault() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("nul", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let metadata = b"command: \"python3 main.py \\0\"\n";
+    let upload = zipped(&[("metadata.yaml", metadata), ("main.py", b"")]);
+    let id = world.submit(&contest, alice, "a.zip", &upload).await;
+    world.run_all(&carrier).await;
+    let told = world.submission(id).await;
+    assert_eq!((told.disclosed_state, told.disclosed_reason.code.as_str()), (State::Rejected, "command"));
+    assert!(!told.counts);
 }

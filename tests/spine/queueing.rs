@@ -8,7 +8,7 @@ use shuyu::submission::model::{Purpose, RunState, State};
 use shuyu::submission::queue::{self, QueueError, Renewal};
 use shuyu::submission::run::RunError;
 
-use super::bundles::{native, predictions};
+use super::bundles::{PROGRAM, closed, native, predictions};
 use super::world::World;
 
 #[tokio::test]
@@ -95,6 +95,67 @@ async fn a_run_that_kills_its_worker_every_time_is_given_up_at_last() {
     assert!(!done.counts, "our own failure costs no quota");
     let run = &world.runs(id).await[0];
     assert_eq!((run.state, run.attempt), (RunState::Failed, last.run.attempt));
+}
+
+/// The end of a closed run, by our own fault too, waits for its tick.
+#[tokio::test]
+async fn giving_up_a_closed_run_is_told_and_charged_at_its_tick() {
+    let world = World::new().await;
+    let contest = world.import("killer", &closed()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    for _ in 1..queue::MAX_PATIENT_ATTEMPTS {
+        world.lease().await.unwrap();
+        world.clock.shift(31_000);
+        queue::recover(&world.house.db, &world.clock, world.worker).await.unwrap();
+    }
+    world.lease().await.unwrap();
+    world.clock.shift(31_000);
+    let working = world.start_worker(world.carrier().await, 1).await;
+    let done = world.over(id).await;
+    working.stop().await;
+    assert_eq!((done.state, done.disclosed_state), (State::Failed, State::Running));
+    assert!(done.counts, "the quota would tell");
+    // nine attempts of 31 s: the fifth multiple of the limit, 300 s after the first begin
+    assert_eq!(world.bits(id).await, [("failure".to_owned(), 1.0), ("outcome".to_owned(), 7.0)]);
+    world.tick(id).await;
+    let told = world.submission(id).await;
+    assert_eq!((told.disclosed_state, told.disclosed_reason.code.as_str()), (State::Failed, "platform"));
+    assert!(!told.counts);
+}
+
+/// The place shown to a team must not move when a closed run of its own ends before it is told.
+#[tokio::test]
+async fn a_place_in_the_queue_does_not_tell_when_a_closed_run_ended() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("closed", &closed()).await;
+    let other = world.import("other", &native()).await;
+    let (alice, bob) = (world.contestant(&contest, "alice").await, world.contestant(&contest, "bob").await);
+    world.register(&other, alice).await;
+    let first = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    let lease = world.lease().await.unwrap();
+    let next = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    let bobs = world.submit(&contest, bob, "main.py", PROGRAM.as_bytes()).await;
+    let elsewhere = world.submit(&other, alice, "a.csv", &predictions(3)).await;
+    let places = async || {
+        let mut places = Vec::new();
+        for id in [next, bobs, elsewhere] {
+            let mut conn = world.house.db.read().await.unwrap();
+            places.push(queue::place(&mut conn, &world.clock, id).await.unwrap().unwrap());
+        }
+        places
+    };
+    let before = places().await;
+    world.carry(&carrier, lease).await.unwrap();
+    assert!(world.submission(first).await.release_at.is_some());
+    assert_eq!(places().await, before);
+    // neither alice's next run nor hers in another competition begins before she is told
+    assert_eq!(world.lease().await.unwrap().run.submission, bobs);
+    assert!(world.lease().await.is_none());
+    world.tick(first).await;
+    assert_eq!(world.lease().await.unwrap().run.submission, elsewhere);
+    assert_eq!(world.lease().await.unwrap().run.submission, next);
 }
 
 #[tokio::test]
@@ -194,7 +255,8 @@ fn no_sequence_of_leases_begins_or_ends_a_run_twice() {
                             let mut tx = world.house.db.begin().await.unwrap();
                             let ending = queue::Ending::default();
                             let state = RunState::Cancelled;
-                            let done = queue::finish(&mut tx, &world.clock, &lease, state, &ending).await;
+                            let done =
+                                queue::finish(&mut tx, &world.clock, &lease, (state, false), &ending).await;
                             tx.commit().await.unwrap();
                             if done.is_ok() {
                                 assert!(!ended.contains(&lease.run.id), "ended twice");

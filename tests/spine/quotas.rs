@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use shuyu::contest::entry::{self, EntryError};
 use shuyu::contest::model::ParticipantState;
 use shuyu::submission::accept::{self, AcceptError};
+use shuyu::submission::actions::{self, ActionError};
 use shuyu::submission::model::State;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
@@ -260,4 +261,37 @@ async fn only_the_admitted_submit_and_new_terms_are_to_be_accepted() {
     let refused =
         world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
     assert!(matches!(refused, AcceptError::Entry(EntryError::NotAdmitted(_))), "{refused}");
+}
+
+/// Who was removed brings nothing forward, and what still waits is stopped.
+#[tokio::test]
+async fn removing_the_last_member_stops_what_waits_and_what_would_go_on() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("removed", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let bob = world.contestant(&contest, "bob").await;
+    let done = world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+    world.run_all(&carrier).await;
+    let waits = world.submit(&contest, alice, "b.csv", &predictions(6)).await;
+    let bobs = world.submit(&contest, bob, "c.csv", &predictions(6)).await;
+    assert_eq!(actions::cancel_of_removed(&world.house).await.unwrap(), 0);
+    let mut tx = world.house.db.begin().await.unwrap();
+    let (clock, competition) = (&world.clock, &contest.competition);
+    let removed = ParticipantState::Removed;
+    entry::decide(&mut tx, clock, competition, contest.organizer, alice, removed, "cheated").await.unwrap();
+    tx.commit().await.unwrap();
+    for wanted in [
+        actions::nominate(&world.house, competition, done, alice, true).await,
+        actions::choose(&world.house, competition, done, alice, true).await,
+        actions::publish(&world.house, competition, done, alice, true).await,
+    ] {
+        assert!(matches!(wanted, Err(ActionError::NotAdmitted)), "{wanted:?}");
+    }
+    assert_eq!(actions::cancel_of_removed(&world.house).await.unwrap(), 1);
+    assert_eq!(world.submission(waits).await.disclosed_state, State::Cancelled);
+    assert_eq!(world.submission(bobs).await.state, State::Queued);
+    let team = world.submission(done).await.team;
+    let mut conn = world.house.db.read().await.unwrap();
+    assert!(!shuyu::submission::db::takes_part(&mut conn, team).await.unwrap());
 }

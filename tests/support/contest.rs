@@ -117,11 +117,17 @@ impl TestApp {
     pub async fn import(&self, wanted: &Wanted, slug: &str, owner: &str) {
         let directory = tempfile::tempdir().unwrap();
         let root = bundle_in(directory.path(), wanted);
+        self.import_from(&root, slug, owner).await;
+    }
+
+    /// The same from the bundle in a directory.
+    pub async fn import_from(&self, root: &Path, slug: &str, owner: &str) {
+        let directory = tempfile::tempdir().unwrap();
         let staging = directory.path().join("staging");
         let packed = directory.path().join("packed");
         fs::create_dir(&staging).unwrap();
         fs::create_dir(&packed).unwrap();
-        let (read, report) = bundle::read(&root, &staging, &bundle::Limits::default()).unwrap();
+        let (read, report) = bundle::read(root, &staging, &bundle::Limits::default()).unwrap();
         let read = read.unwrap_or_else(|| panic!("{report}"));
         let owner = self.id_of(owner).await;
         import::import(&self.app.house, &read, slug, owner, &packed).await.unwrap();

@@ -8,20 +8,36 @@ use crate::ids::{CompetitionId, RunId, SubmissionId, WorkerId};
 use crate::store::{Connection, Row, StoreError};
 use crate::submission::model::{Run, RunState, Step};
 
+/// Runs that count as under way for whoever looks on: those that are, and the closed ones that have
+/// ended and are not told yet. Each half has an index of its own.
+const SEEMS_RUNNING: &str = "id IN (SELECT id FROM runs WHERE state = 'running' UNION ALL \
+     SELECT id FROM runs WHERE closed = 1 AND told_at IS NULL AND started_at IS NOT NULL \
+     AND state NOT IN ('queued', 'running'))";
+
+/// What keeps a run back: a person of its team has a closed run, in this competition or another,
+/// that has ended and is not told yet. The start of the next would tell when it ended.
+const NOT_HELD: &str = "AND NOT EXISTS (SELECT 1 FROM submissions held WHERE held.release_at IS NOT NULL \
+     AND (held.team_id = r.team_id OR EXISTS (SELECT 1 FROM memberships mine \
+          JOIN memberships theirs ON theirs.user_id = mine.user_id \
+          WHERE mine.team_id = r.team_id AND theirs.team_id = held.team_id \
+          AND mine.left_at IS NULL AND theirs.left_at IS NULL)))";
+
 /// Runs that wait, in the order in which they will be served: the one place that says what is fair.
-/// A team whose closed run has ended but is not told yet waits for the tick: the start of its next
-/// run would tell when the one before ended.
-const FAIR_ORDER: &str = "FROM runs r \
-     LEFT JOIN (SELECT competition_id, COUNT(*) AS n FROM runs WHERE state = 'running' \
-                GROUP BY competition_id) cb ON cb.competition_id = r.competition_id \
-     LEFT JOIN (SELECT team_id, COUNT(*) AS n FROM runs WHERE state = 'running' \
-                GROUP BY team_id) tb ON tb.team_id = r.team_id \
-     LEFT JOIN queue_turns ct ON ct.scope = 'competition ' || r.competition_id \
-     LEFT JOIN queue_turns tt ON tt.scope = 'team ' || r.team_id \
-     WHERE r.state = 'queued' AND r.available_at <= $1 AND NOT EXISTS \
-     (SELECT 1 FROM submissions held WHERE held.release_at IS NOT NULL AND held.team_id = r.team_id) \
-     ORDER BY r.priority, COALESCE(cb.n, 0), COALESCE(ct.turn, 0), COALESCE(tb.n, 0), \
-     COALESCE(tt.turn, 0), r.created_at, r.id";
+/// `under_way` says which runs use up a turn, `unless` what keeps a run back.
+fn fair_order(under_way: &str, unless: &str) -> String {
+    format!(
+        "FROM runs r \
+         LEFT JOIN (SELECT competition_id, COUNT(*) AS n FROM runs WHERE {under_way} \
+                    GROUP BY competition_id) cb ON cb.competition_id = r.competition_id \
+         LEFT JOIN (SELECT team_id, COUNT(*) AS n FROM runs WHERE {under_way} \
+                    GROUP BY team_id) tb ON tb.team_id = r.team_id \
+         LEFT JOIN queue_turns ct ON ct.scope = 'competition ' || r.competition_id \
+         LEFT JOIN queue_turns tt ON tt.scope = 'team ' || r.team_id \
+         WHERE r.state = 'queued' AND r.available_at <= $1 {unless} \
+         ORDER BY r.priority, COALESCE(cb.n, 0), COALESCE(ct.turn, 0), COALESCE(tb.n, 0), \
+         COALESCE(tt.turn, 0), r.created_at, r.id"
+    )
+}
 
 fn run(row: &AnyRow) -> Result<Run, StoreError> {
     Ok(Run {
@@ -31,6 +47,7 @@ fn run(row: &AnyRow) -> Result<Run, StoreError> {
         team: row.parsed("team_id")?,
         task: row.parsed("task_id")?,
         purpose: row.parsed("purpose")?,
+        closed: row.flag("closed")?,
         state: row.parsed("state")?,
         step: row.parsed("step")?,
         priority: row.int("priority")?,
@@ -39,6 +56,7 @@ fn run(row: &AnyRow) -> Result<Run, StoreError> {
         fence: row.int("fence")?,
         started_at: row.time_or_null("started_at")?,
         finished_at: row.time_or_null("finished_at")?,
+        told_at: row.time_or_null("told_at")?,
         prediction_end: row.text_or_null("prediction_end")?,
         scoring_end: row.text_or_null("scoring_end")?,
         prediction_log: row.text_or_null("prediction_log")?,
@@ -51,8 +69,8 @@ fn run(row: &AnyRow) -> Result<Run, StoreError> {
 pub async fn insert(conn: &mut Connection, r: &Run) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO runs (id, submission_id, competition_id, team_id, task_id, purpose, state, step, \
-         priority, created_at, available_at, attempt, fence) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 0, 0)",
+         priority, created_at, available_at, attempt, fence, closed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 0, 0, $11)",
     )
     .bind(r.id.to_string())
     .bind(r.submission.to_string())
@@ -64,6 +82,7 @@ pub async fn insert(conn: &mut Connection, r: &Run) -> Result<(), StoreError> {
     .bind(r.step.as_str())
     .bind(r.priority)
     .bind(r.created_at.as_millisecond())
+    .bind(i64::from(r.closed))
     .execute(conn)
     .await?;
     Ok(())
@@ -83,19 +102,21 @@ pub async fn next(
     conn: &mut Connection,
     now: Timestamp,
 ) -> Result<Option<(RunId, SubmissionId)>, StoreError> {
-    let chosen = format!("SELECT r.id AS id, r.submission_id AS submission_id {FAIR_ORDER} LIMIT 1");
+    let order = fair_order("state = 'running'", NOT_HELD);
+    let chosen = format!("SELECT r.id AS id, r.submission_id AS submission_id {order} LIMIT 1");
     let row =
         sqlx::query(sqlx::AssertSqlSafe(chosen)).bind(now.as_millisecond()).fetch_optional(conn).await?;
     row.map(|row| Ok((row.parsed("id")?, row.parsed("submission_id")?))).transpose()
 }
 
-/// How many runs are ahead of a submission's first waiting one; `None` when none waits.
+/// How many runs are ahead of a submission's first waiting one; `None` when none waits. This is
+/// shown: a closed run that has ended counts as under way until it is told.
 pub async fn ahead(conn: &mut Connection, submission: SubmissionId) -> Result<Option<i64>, StoreError> {
-    let rows =
-        sqlx::query(sqlx::AssertSqlSafe(format!("SELECT r.submission_id AS submission_id {FAIR_ORDER}")))
-            .bind(i64::MAX)
-            .fetch_all(conn)
-            .await?;
+    let order = fair_order(SEEMS_RUNNING, "");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT r.submission_id AS submission_id {order}")))
+        .bind(i64::MAX)
+        .fetch_all(conn)
+        .await?;
     let wanted = submission.to_string();
     for (place, row) in (0_i64..).zip(&rows) {
         if row.text("submission_id")? == wanted {
@@ -105,7 +126,8 @@ pub async fn ahead(conn: &mut Connection, submission: SubmissionId) -> Result<Op
     Ok(None)
 }
 
-/// Leases a waiting run; `None` when it waits no more.
+/// Leases a waiting run; `None` when it waits no more. A closed run keeps the start of its first
+/// attempt: its ticks are counted from there.
 pub async fn take(
     conn: &mut Connection,
     id: RunId,
@@ -115,7 +137,8 @@ pub async fn take(
 ) -> Result<Option<Run>, StoreError> {
     let row = sqlx::query(
         "UPDATE runs SET state = 'running', step = 'preparing', worker_id = $2, attempt = attempt + 1, \
-         fence = fence + 1, started_at = $3, lease_until = $4 \
+         fence = fence + 1, lease_until = $4, \
+         started_at = CASE WHEN closed = 1 THEN COALESCE(started_at, $3) ELSE $3 END \
          WHERE id = $1 AND state = 'queued' RETURNING *",
     )
     .bind(id.to_string())
@@ -189,19 +212,19 @@ pub async fn set_step(conn: &mut Connection, id: RunId, fence: i64, step: Step) 
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a run; false when the lease was lost.
+/// Ends a run; false when the lease was lost. The outcome of a `closed` one is still to be told.
 pub async fn finish(
     conn: &mut Connection,
     id: RunId,
     fence: i64,
-    state: RunState,
+    (state, closed): (RunState, bool),
     ending: &Ending,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE runs SET state = $3, step = 'done', finished_at = $4, lease_until = NULL, \
          prediction_end = $5, scoring_end = $6, prediction_log = $7, scoring_log = $8, \
-         exact_scores = $9, cpu_ms = $10, memory_peak = $11, fault = $12 \
+         exact_scores = $9, cpu_ms = $10, memory_peak = $11, fault = $12, closed = $13, told_at = $14 \
          WHERE id = $1 AND fence = $2 AND state = 'running'",
     )
     .bind(id.to_string())
@@ -216,6 +239,8 @@ pub async fn finish(
     .bind(ending.cpu_ms)
     .bind(ending.memory_peak)
     .bind(ending.fault.clone())
+    .bind(i64::from(closed))
+    .bind((!closed).then(|| now.as_millisecond()))
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -317,6 +342,19 @@ pub async fn cancel_waiting(
     Ok(done.rows_affected())
 }
 
+/// Notes that the outcomes of a submission's runs that are over were told.
+pub async fn mark_told(conn: &mut Connection, id: SubmissionId, at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs SET told_at = $2 WHERE submission_id = $1 AND told_at IS NULL \
+         AND state NOT IN ('queued', 'running')",
+    )
+    .bind(id.to_string())
+    .bind(at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// A submission's runs, the oldest first.
 pub async fn of_submission(conn: &mut Connection, id: SubmissionId) -> Result<Vec<Run>, StoreError> {
     let rows = sqlx::query("SELECT * FROM runs WHERE submission_id = $1 ORDER BY created_at, id")
@@ -333,9 +371,12 @@ pub async fn by_id(conn: &mut Connection, id: RunId) -> Result<Option<Run>, Stor
     row.as_ref().map(run).transpose()
 }
 
-/// How many runs are under way.
+/// How many runs are under way as far as may be known: a closed run is until it is told.
 pub async fn under_way(conn: &mut Connection) -> Result<i64, StoreError> {
-    sqlx::query("SELECT COUNT(*) AS n FROM runs WHERE state = 'running'").fetch_one(conn).await?.int("n")
+    sqlx::query(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) AS n FROM runs WHERE {SEEMS_RUNNING}")))
+        .fetch_one(conn)
+        .await?
+        .int("n")
 }
 
 /// How many runs wait and are under way in a competition.
@@ -351,12 +392,13 @@ pub async fn load_of(conn: &mut Connection, id: CompetitionId) -> Result<(i64, i
     Ok((row.int("waiting")?, row.int("running")?))
 }
 
-/// Mean length of the last hundred finished runs, in milliseconds.
+/// Mean length of the last hundred finished runs that were told, in milliseconds; a closed run lasts
+/// until it is told.
 pub async fn mean_run_ms(conn: &mut Connection) -> Result<Option<i64>, StoreError> {
     let row = sqlx::query(
-        "SELECT CAST(AVG(finished_at - started_at) AS BIGINT) AS mean FROM \
-         (SELECT finished_at, started_at FROM runs WHERE state = 'finished' AND started_at IS NOT NULL \
-          ORDER BY finished_at DESC LIMIT 100) AS latest",
+        "SELECT CAST(AVG(told_at - started_at) AS BIGINT) AS mean FROM \
+         (SELECT told_at, started_at FROM runs WHERE state = 'finished' AND told_at IS NOT NULL \
+          AND started_at IS NOT NULL ORDER BY told_at DESC LIMIT 100) AS latest",
     )
     .fetch_one(conn)
     .await?;

@@ -79,6 +79,8 @@ pub struct NewRun {
     pub task: TaskId,
     /// What it is for.
     pub purpose: Purpose,
+    /// Whether its outcome may have to wait for a tick; what it turns out to be when it ends counts.
+    pub closed: bool,
     /// [`NORMAL`], [`LATER`] or [`URGENT`].
     pub priority: i64,
 }
@@ -95,6 +97,7 @@ pub async fn enqueue(tx: &mut Tx, clock: &Clock, entropy: Entropy, new: NewRun) 
         team: new.team,
         task: new.task,
         purpose: new.purpose,
+        closed: new.closed,
         state: RunState::Queued,
         step: Step::Waiting,
         priority: new.priority,
@@ -103,6 +106,7 @@ pub async fn enqueue(tx: &mut Tx, clock: &Clock, entropy: Entropy, new: NewRun) 
         fence: 0,
         started_at: None,
         finished_at: None,
+        told_at: None,
         prediction_end: None,
         scoring_end: None,
         prediction_log: None,
@@ -206,7 +210,8 @@ pub struct Ending {
     pub fault: Option<String>,
 }
 
-/// Ends a run. Everything that follows from it must be written in the same transaction.
+/// Ends a run. Everything that follows from it must be written in the same transaction. The outcome
+/// of a `closed` one is told later.
 ///
 /// # Errors
 /// [`QueueError::Fenced`] when the lease was lost: then the transaction must be dropped.
@@ -214,10 +219,10 @@ pub async fn finish(
     tx: &mut Tx,
     clock: &Clock,
     lease: &Lease,
-    state: RunState,
+    (state, closed): (RunState, bool),
     ending: &Ending,
 ) -> Result<(), QueueError> {
-    match db::finish(tx, lease.run.id, lease.run.fence, state, ending, clock.now()).await? {
+    match db::finish(tx, lease.run.id, lease.run.fence, (state, closed), ending, clock.now()).await? {
         true => Ok(()),
         false => Err(QueueError::Fenced(lease.run.id)),
     }
@@ -243,10 +248,11 @@ pub async fn hand_back(
     Ok(wait_again(tx, clock.now(), &lease.run).await?)
 }
 
-/// Says that a submission waits again when its run was given back.
+/// Says that a submission waits again when its run was given back. Of a closed one nothing is said:
+/// it seems under way until its outcome is told.
 async fn wait_again(tx: &mut Tx, now: Timestamp, run: &Run) -> Result<(), StoreError> {
     if matches!(run.purpose, Purpose::Score | Purpose::Trial)
-        && super::db::mark_waiting(tx, run.submission).await?
+        && super::db::mark_waiting(tx, run.submission, run.closed).await?
     {
         tell(tx, now, run.submission, State::Queued).await?;
     }

@@ -55,6 +55,8 @@ pub(super) async fn set_up(
     }
     let mut spec = container(carrier, job, Profile::Submission, argv, binds, None)?;
     spec.label.step = spec.label.step.beside();
+    // it waits for the scorer's questions, and may have nothing to print
+    spec.silent_limit = None;
     let shared = carrier.engine.share(job.owner(), task.resources.output)?;
     spec.shared = Some(bind_shared(&shared, task.resources.output));
     Ok(Ok(Some(Beside { spec, shared })))

@@ -3,14 +3,16 @@
 
 use jiff::Timestamp;
 
-use super::{Carrier, Job, Outcome, Report, RunError};
+use std::time::Duration;
+
+use super::{Carrier, Job, Outcome, Report, RunError, limit};
 use crate::airlock::db::Context;
 use crate::airlock::lane1::{self, ReplyKind, Tick};
 use crate::airlock::rule::failure_bits;
 use crate::audit::{self, Actor, Entry};
 use crate::contest::db as contest_db;
 use crate::house::House;
-use crate::ids::RunId;
+use crate::ids::{HiddenSetId, RunId};
 use crate::store::{ObjectKey, StoreError, Tx};
 use crate::submission::db::{self, Change};
 use crate::submission::model::{Purpose, Reason, Run, RunState, State, Submission};
@@ -19,12 +21,13 @@ use crate::submission::{announce, announce_board};
 
 /// Code of the reason that is told of a closed run's failure.
 const CLOSED: &str = "closed";
+/// Code of the reason that is told when the platform failed.
+const PLATFORM: &str = "platform";
 
 /// Concludes a run. Dropped or refused, nothing of it was written.
 pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Result<(), RunError> {
     let house = &carrier.house;
     let Report { kind, outcome, mut ending } = report;
-    let closed = job.is_closed(kind);
     let outcome = match outcome {
         Outcome::Scored { scores, columns } if !job.on_twin() => {
             let place = ObjectKey::hidden(format!("scores/{}/{}", job.run().id, job.run().attempt))?;
@@ -41,6 +44,9 @@ pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Re
     let submission = db::by_id(&mut tx, job.submission.id).await?.ok_or_else(gone)?;
     let runs = queue::db::of_submission(&mut tx, submission.id).await?;
     let purpose = job.run().purpose;
+    // one closed sibling closes the submission, also when the bundle has opened the input since
+    let closed = job.is_closed(kind)
+        || (purpose.is_on_hidden() && newest(&runs, purpose).iter().any(|r| r.closed && is_over(r)));
     if !queue::db::is_held(&mut tx, job.run().id, job.run().fence).await? {
         return Err(queue::QueueError::Fenced(job.run().id).into());
     }
@@ -53,13 +59,10 @@ pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Re
         outcome => outcome,
     };
     let now = house.clock.now();
-    let tick = closed.then(|| {
-        let started = newest(&runs, purpose).iter().filter_map(|r| r.started_at).min().unwrap_or(now);
-        lane1::release_tick(started, now, job.limit())
-    });
+    let tick = closed.then(|| tick_of(&runs, purpose, now, job.limit()));
     let scored = ending.scoring_end.is_some();
     let (state, reason) = told(&mut tx, house, job, tick, scored, outcome).await?;
-    queue::finish(&mut tx, &house.clock, &job.lease, state, &ending).await?;
+    queue::finish(&mut tx, &house.clock, &job.lease, (state, closed), &ending).await?;
     if submission.kind != kind {
         db::set_kind(&mut tx, submission.id, kind).await?;
     }
@@ -78,15 +81,26 @@ pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Re
     Ok(())
 }
 
-fn context(job: &Job) -> Context {
+/// When the closed runs of a submission are told of which the last ends now: the tick of the last
+/// one, counted from the start of the first, is the latest of all.
+fn tick_of(runs: &[Run], purpose: Purpose, now: Timestamp, limit: Duration) -> Tick {
+    let started = newest(runs, purpose).iter().filter_map(|r| r.started_at).min().unwrap_or(now);
+    lane1::release_tick(started, now, limit)
+}
+
+fn is_over(run: &Run) -> bool {
+    !matches!(run.state, RunState::Queued | RunState::Running)
+}
+
+fn context(hidden_set: HiddenSetId, submission: &Submission, run: RunId) -> Context {
     Context {
-        hidden_set: job.task.hidden_set,
-        person: job.submission.user,
-        team: job.submission.team,
-        competition: job.competition.id,
-        phase: job.phase.id,
-        submission: job.submission.id,
-        run: job.run().id,
+        hidden_set,
+        person: submission.user,
+        team: submission.team,
+        competition: submission.competition,
+        phase: submission.phase,
+        submission: submission.id,
+        run,
     }
 }
 
@@ -101,7 +115,7 @@ async fn told(
     outcome: Outcome,
 ) -> Result<(RunState, Reason), StoreError> {
     let task = job.task.id;
-    let context = context(job);
+    let context = context(job.task.hidden_set, &job.submission, job.run().id);
     if let Some(tick) = tick
         && !matches!(outcome, Outcome::Rejected(_))
     {
@@ -157,7 +171,7 @@ async fn settle(
 ) -> Result<(), StoreError> {
     match job.run().purpose {
         Purpose::Twin => return announce(tx, house, submission, submission.disclosed_state).await,
-        Purpose::Rescore => return settle_rescore(tx, house, job, submission).await,
+        Purpose::Rescore => return settle_rescore(tx, house, submission, tick).await,
         Purpose::Score | Purpose::Trial => {}
     }
     let runs = queue::db::of_submission(tx, submission.id).await?;
@@ -171,23 +185,34 @@ async fn settle(
     };
     let reason = if deciding == job.run().id { reason } else { submission.reason.clone() };
     let now = house.clock.now();
-    // what is refused for public facts may be told at once
-    let release_at = tick.map(|t| t.at).filter(|&at| at > now && overall != State::Rejected);
+    // what is refused for public facts may be told at once, unless a closed run beside it went on
+    let ran = newest(&runs, job.run().purpose)
+        .iter()
+        .any(|r| r.closed && r.started_at.is_some() && r.state != RunState::Rejected);
+    let release_at = tick.map(|t| t.at).filter(|&at| at > now && ran);
     let told = release_at.is_none().then(|| (overall, reason.clone()));
     let concluded = Submission { reason: reason.clone(), ..submission.clone() };
     db::change(tx, submission.id, &Change { state: overall, reason, told, release_at }, now).await?;
-    if overall == State::Rejected {
-        db::set_counts(tx, submission.id, false).await?;
-    }
     if release_at.is_none() {
-        follow(tx, house, &concluded, overall).await?;
+        follow(tx, house, &concluded, overall, now).await?;
     }
     Ok(())
 }
 
-/// What follows when a submission's outcome is told: its event, its place on the board, and the
-/// twin's run where one on hidden input failed (not before, for its start tells of the failure).
-async fn follow(tx: &mut Tx, house: &House, submission: &Submission, told: State) -> Result<(), StoreError> {
+/// What follows when a submission's outcome is told, `at` that time: its quota, its event, its place
+/// on the board, and the twin's run where one on hidden input failed (not before, for its start tells
+/// of the failure).
+async fn follow(
+    tx: &mut Tx,
+    house: &House,
+    submission: &Submission,
+    told: State,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    queue::db::mark_told(tx, submission.id, at).await?;
+    if told == State::Rejected || (told == State::Failed && submission.reason.code == PLATFORM) {
+        db::set_counts(tx, submission.id, false).await?;
+    }
     announce(tx, house, submission, told).await?;
     if submission.trial {
         return Ok(());
@@ -204,7 +229,11 @@ async fn follow(tx: &mut Tx, house: &House, submission: &Submission, told: State
         for run in newest(&runs, Purpose::Score) {
             let task = contest_db::task_by_id(tx, run.task).await?;
             let has_twin = task.is_some_and(|task| task.definition.twin.is_some());
-            if run.state == RunState::Failed && has_twin {
+            // a rescore that was told since is no new failure
+            let repeated = runs
+                .iter()
+                .any(|r| r.purpose == Purpose::Twin && r.task == run.task && r.created_at >= run.created_at);
+            if run.state == RunState::Failed && has_twin && !repeated {
                 enqueue_twin(tx, house, run).await?;
             }
         }
@@ -247,59 +276,50 @@ async fn enqueue_twin(tx: &mut Tx, house: &House, failed: &Run) -> Result<(), St
         team: failed.team,
         task: failed.task,
         purpose: Purpose::Twin,
+        closed: false,
         priority: NORMAL,
     };
     queue::enqueue(tx, &house.clock, house.entropy, run).await.map(|_| ())
 }
 
-/// Puts the team's right submissions on the board.
-async fn stand(tx: &mut Tx, house: &House, job: &Job) -> Result<(), StoreError> {
-    let board = &job.competition.definition.leaderboard;
-    let version = lane1::update_standing(tx, board, job.phase.id, job.submission.team).await?;
-    announce_board(tx, house, job.phase.id, version).await
-}
-
-/// A rescore replaces what stands on the board once all tasks of the submission were scored again.
+/// A rescore replaces what stands on the board once all tasks of the submission were scored again;
+/// of closed runs, whatever came of it, at their tick.
 async fn settle_rescore(
     tx: &mut Tx,
     house: &House,
-    job: &Job,
     submission: &Submission,
+    tick: Option<Tick>,
 ) -> Result<(), StoreError> {
     let runs = queue::db::of_submission(tx, submission.id).await?;
-    if let Some((State::Finished, _)) = overall(&runs, Purpose::Rescore) {
-        let now: Timestamp = house.clock.now();
-        if submission.state != State::Finished {
-            let told = Some((State::Finished, Reason::default()));
-            let change = Change { state: State::Finished, reason: Reason::default(), told, release_at: None };
-            db::change(tx, submission.id, &change, now).await?;
-        }
-        stand(tx, house, job).await?;
-        announce(tx, house, submission, State::Finished).await?;
+    let Some((overall, _)) = overall(&runs, Purpose::Rescore) else { return Ok(()) };
+    let now: Timestamp = house.clock.now();
+    let release_at = tick.map(|t| t.at).filter(|&at| at > now);
+    if overall == State::Finished && submission.state != State::Finished {
+        let told = release_at.is_none().then(|| (State::Finished, Reason::default()));
+        let change = Change { state: State::Finished, reason: Reason::default(), told, release_at };
+        db::change(tx, submission.id, &change, now).await?;
+    } else if let Some(at) = release_at {
+        db::hold(tx, submission.id, at).await?;
     }
-    Ok(())
+    match release_at {
+        None if overall == State::Finished => follow(tx, house, submission, State::Finished, now).await,
+        None => queue::db::mark_told(tx, submission.id, now).await,
+        Some(_) => Ok(()),
+    }
 }
 
-/// Ends a run for good because of our own failure: the submission fails without using quota.
+/// Ends a run for good because of our own failure: the submission fails without using quota. Of a
+/// closed run that is told, and charged, like any other end.
 pub(crate) async fn give_up(house: &House, lease: &queue::Lease, fault: &str) -> Result<(), RunError> {
     let mut tx = house.db.begin().await?;
     let now = house.clock.now();
     let ending = queue::Ending { fault: Some(fault.to_owned()), ..queue::Ending::default() };
     db::lock(&mut tx, lease.run.submission).await?;
-    queue::finish(&mut tx, &house.clock, lease, RunState::Failed, &ending).await?;
     let run = &lease.run;
+    queue::finish(&mut tx, &house.clock, lease, (RunState::Failed, run.closed), &ending).await?;
     if let Some(submission) = db::by_id(&mut tx, run.submission).await? {
-        if matches!(run.purpose, Purpose::Score | Purpose::Trial) {
-            let reason = Reason::new(
-                "platform",
-                "the platform failed to run it, several times over; it costs no quota and the organizer was told",
-            );
-            let told = Some((State::Failed, reason.clone()));
-            let change = Change { state: State::Failed, reason, told, release_at: None };
-            queue::db::cancel_waiting(&mut tx, submission.id, now).await?;
-            db::change(&mut tx, submission.id, &change, now).await?;
-            db::set_counts(&mut tx, submission.id, false).await?;
-            announce(&mut tx, house, &submission, State::Failed).await?;
+        if run.purpose != Purpose::Twin {
+            give_up_submission(&mut tx, house, &submission, run).await?;
         }
         let entry = Entry::new(now, Actor::System, "run.given_up", ("run", run.id))
             .competition(run.competition)
@@ -311,6 +331,93 @@ pub(crate) async fn give_up(house: &House, lease: &queue::Lease, fault: &str) ->
     Ok(())
 }
 
+async fn give_up_submission(
+    tx: &mut Tx,
+    house: &House,
+    submission: &Submission,
+    run: &Run,
+) -> Result<(), StoreError> {
+    let now = house.clock.now();
+    if run.purpose != Purpose::Rescore {
+        queue::db::cancel_waiting(tx, submission.id, now).await?;
+    }
+    let tick = match run.closed {
+        true => Some(charge_end(tx, house, submission, run, true).await?),
+        false => None,
+    };
+    if run.purpose == Purpose::Rescore {
+        return settle_rescore(tx, house, submission, tick).await;
+    }
+    let reason = Reason::new(
+        PLATFORM,
+        "the platform failed to run it, several times over; it costs no quota and the organizer was told",
+    );
+    let runs = queue::db::of_submission(tx, submission.id).await?;
+    if run.closed && overall(&runs, run.purpose).is_none() {
+        // told with the end of the runs that are still under way
+        return db::keep_reason(tx, submission.id, &reason).await;
+    }
+    let release_at = tick.map(|t| t.at).filter(|&at| at > now);
+    let told = release_at.is_none().then(|| (State::Failed, reason.clone()));
+    let concluded = Submission { reason: reason.clone(), ..submission.clone() };
+    let change = Change { state: State::Failed, reason, told, release_at };
+    db::change(tx, submission.id, &change, now).await?;
+    match release_at {
+        None => follow(tx, house, &concluded, State::Failed, now).await,
+        Some(_) => Ok(()),
+    }
+}
+
+/// Charges for telling at its tick that a closed run was ended from outside: the tick, and of one that
+/// `failed` that it did.
+async fn charge_end(
+    tx: &mut Tx,
+    house: &House,
+    submission: &Submission,
+    run: &Run,
+    failed: bool,
+) -> Result<Tick, StoreError> {
+    let phase = contest_db::phase_by_id(tx, submission.phase).await?;
+    let runs = queue::db::of_submission(tx, submission.id).await?;
+    let limit = phase.map(|phase| limit(&phase)).unwrap_or_default();
+    let tick = tick_of(&runs, run.purpose, house.clock.now(), limit);
+    if let Some(task) = contest_db::task_by_id(tx, run.task).await? {
+        let context = context(task.hidden_set, submission, run.id);
+        lane1::reply_outcome(tx, house, &context, task.id, tick.bits).await?;
+        if failed {
+            lane1::reply_closed_failure(tx, house, &context, task.id).await?;
+        }
+    }
+    Ok(tick)
+}
+
+/// Stops a closed submission that was begun and of which no run is under way at the moment: what is
+/// told, and when, is that of one under way. Its waiting runs were cancelled; false when none of them
+/// is closed, or it was not begun.
+pub(crate) async fn stop_closed(
+    tx: &mut Tx,
+    house: &House,
+    submission: &Submission,
+    reason: &Reason,
+) -> Result<bool, StoreError> {
+    let runs = queue::db::of_submission(tx, submission.id).await?;
+    let newest = newest(&runs, Purpose::Score);
+    let began = newest.iter().any(|r| r.closed && r.started_at.is_some());
+    if submission.disclosed_state != State::Running || !began {
+        return Ok(false);
+    }
+    let now = house.clock.now();
+    let mut release_at = None;
+    for run in newest.iter().filter(|r| r.closed && r.state == RunState::Cancelled) {
+        release_at = release_at.max(Some(charge_end(tx, house, submission, run, false).await?.at));
+    }
+    let Some(at) = release_at else { return Ok(false) };
+    let (state, reason) = (State::Cancelled, reason.clone());
+    let change = Change { state, reason, told: None, release_at: Some(at.max(now)) };
+    db::change(tx, submission.id, &change, now).await?;
+    Ok(true)
+}
+
 /// Tells a closed run's outcome at its tick.
 pub(crate) async fn disclose(house: &House, due: &Submission) -> Result<(), StoreError> {
     let mut tx = house.db.begin().await?;
@@ -319,7 +426,8 @@ pub(crate) async fn disclose(house: &House, due: &Submission) -> Result<(), Stor
     }
     // it may have been stopped since it was found to be due
     if let Some(submission) = db::by_id(&mut tx, due.id).await? {
-        follow(&mut tx, house, &submission, submission.disclosed_state).await?;
+        let at = due.release_at.unwrap_or_else(|| house.clock.now());
+        follow(&mut tx, house, &submission, submission.disclosed_state, at).await?;
     }
     tx.commit().await?;
     house.ring();

@@ -12,7 +12,7 @@ mod predict;
 mod prepare;
 mod score;
 
-pub(crate) use conclude::{disclose as disclose_outcome, give_up};
+pub(crate) use conclude::{disclose as disclose_outcome, give_up, stop_closed};
 pub(crate) use prepare::tidy_cache;
 
 use std::path::PathBuf;
@@ -52,6 +52,8 @@ pub(super) struct Job {
     pub competition: Competition,
     pub phase: Phase,
     pub task: Task,
+    /// All tasks of the phase.
+    pub tasks: Vec<Task>,
     pub files: Vec<StoredFile>,
     /// Proof that the competition may still score on what derives from its datasets.
     pub authorised: Authorised<Scoring>,
@@ -68,9 +70,11 @@ impl Job {
     }
 
     /// Whether nothing may be told of the run but its outcome at its tick: a program, the
-    /// submission's or the organizer's ingestion program around it, saw hidden input.
+    /// submission's or the organizer's ingestion program around it, saw hidden input, in this task or
+    /// another of the phase. A run's begin and end tell those of its siblings.
     pub fn is_closed(&self, kind: Kind) -> bool {
-        kind.is_closed_by(&self.task.definition) && !self.on_twin()
+        let mut tasks = self.tasks.iter().chain([&self.task]);
+        !self.on_twin() && tasks.any(|task| kind.is_closed_by(&task.definition))
     }
 
     pub fn owner(&self) -> Owner {
@@ -79,7 +83,7 @@ impl Job {
 
     /// Wall-clock limit of each step.
     pub fn limit(&self) -> Duration {
-        Duration::from_secs(u64::from(self.phase.definition.execution_time_limit.max(1)))
+        limit(&self.phase)
     }
 
     pub fn file(&self, path: &str) -> Result<&StoredFile, RunError> {
@@ -89,6 +93,11 @@ impl Job {
             ))
         })
     }
+}
+
+/// Wall-clock limit of each step of a phase's runs.
+fn limit(phase: &Phase) -> Duration {
+    Duration::from_secs(u64::from(phase.definition.execution_time_limit.max(1)))
 }
 
 /// How the scoring went, before the airlock has seen it.
@@ -208,9 +217,10 @@ impl Carrier {
         let phase =
             contest_db::phase_by_id(&mut conn, submission.phase).await?.ok_or_else(|| gone("phase"))?;
         let task = contest_db::task_by_id(&mut conn, run.task).await?.ok_or_else(|| gone("task"))?;
+        let tasks = contest_db::tasks_of_phase(&mut conn, phase.id).await?;
         let files = contest_db::files(&mut conn, run.competition).await?;
         let datasets = &competition.definition.datasets;
         let authorised = catalog::authorise_scoring(&mut conn, competition.id, datasets).await?;
-        Ok(Job { lease, submission, competition, phase, task, files, authorised })
+        Ok(Job { lease, submission, competition, phase, task, tasks, files, authorised })
     }
 }

@@ -21,6 +21,8 @@ use crate::submission::model::{Kind, Reason, Step};
 use crate::submission::queue::{self, Ending};
 use crate::submission::topic;
 
+/// How long a submission's program may print nothing. A phase whose own limit is shorter needs none.
+const SILENT: Duration = Duration::from_secs(600);
 /// Bytes of log kept of a step.
 const LOG_CAP: usize = 1 << 20;
 
@@ -142,7 +144,13 @@ fn ended_badly(job: &Job, end: End) -> Reason {
             "out-of-memory",
             format!("the program needed more than {} MiB of memory; use less", resources.memory >> 20),
         ),
-        End::Silent => Reason::new("silent", "the program printed nothing for too long and was stopped"),
+        End::Silent => Reason::new(
+            "silent",
+            format!(
+                "the program printed nothing for {} s and was stopped; print how far it is",
+                SILENT.as_secs()
+            ),
+        ),
         End::Exited(code) => Reason::new("exit-code", format!("the program ended with exit code {code}")),
         End::Cancelled => Reason::new("cancelled", "stopped before it ended"),
     }
@@ -224,6 +232,12 @@ pub(super) fn bind(host: PathBuf, container: &str) -> ReadOnlyBind {
     ReadOnlyBind { host, container: container.to_owned() }
 }
 
+/// How long a step within `limit` may print nothing: a scorer, and a step that is shorter anyway, as
+/// long as it likes.
+fn silent_limit(profile: Profile, limit: Duration) -> Option<Duration> {
+    (profile == Profile::Submission && limit > SILENT).then_some(SILENT)
+}
+
 /// What both kinds of step have in common.
 pub(super) fn container(
     carrier: &Carrier,
@@ -259,7 +273,7 @@ pub(super) fn container(
         shared: None,
         resources: Resources { cpus: declared.cpus, memory: declared.memory, pids },
         wall_clock: job.limit(),
-        silent_limit: None,
+        silent_limit: silent_limit(profile, job.limit()),
         log_cap: LOG_CAP,
         log_sink: None,
     })
@@ -381,4 +395,17 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), RunError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submission_that_prints_nothing_is_stopped_before_a_long_limit() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        assert_eq!(silent_limit(Profile::Submission, minutes(60)), Some(minutes(10)));
+        assert_eq!(silent_limit(Profile::Submission, minutes(10)), None);
+        assert_eq!(silent_limit(Profile::Scoring, minutes(60)), None);
+    }
 }

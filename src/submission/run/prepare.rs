@@ -8,6 +8,7 @@ use crate::contest::definition::InputVisibility;
 use crate::contest::model::{FileKind, StoredFile};
 use crate::sandbox::Staging;
 use crate::store::ObjectKey;
+use crate::submission::command::CommandError;
 use crate::submission::model::{Kind, Reason};
 use crate::submission::unpack::detect::{DetectError, LaidOut, SubmissionKind, lay_out};
 use crate::submission::unpack::{UnpackLimits, unpack_zip};
@@ -103,6 +104,9 @@ pub(super) async fn lay_out_submission(
             task.index
         );
         return Ok(Err(Reason::new("shared-not-allowed", text)));
+    }
+    if laid.command().is_some_and(|command| command.contains('\0')) {
+        return Ok(Err(Reason::new("command", CommandError::Nul.to_string())));
     }
     if laid.kind() == Kind::Code && laid.command().is_none() && task.ingestion_program.is_none() {
         let text = "metadata.yaml has no command; write one, such as: command: python3 $program/main.py $input $output";

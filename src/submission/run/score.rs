@@ -127,12 +127,21 @@ async fn native_metric(
         Err(error) if error.is_ours() => Err(RunError::Ours(error.to_string())),
         Err(error) => {
             ending.scoring_end = Some("failed".to_owned());
-            let code = match &error {
-                ScoringError::Failed(Failure::Predictions) => "predictions-refused",
-                ScoringError::Failed(Failure::Metric { .. }) => "metric-undefined",
-                _ => "scoring-failed",
+            let (code, text) = match &error {
+                ScoringError::Failed(Failure::Predictions) => ("predictions-refused", error.to_string()),
+                ScoringError::Failed(Failure::Metric { column, .. }) => {
+                    // why may tell of the labels, such as how many classes they have
+                    let why = error.to_string();
+                    let log = keep_log(carrier, job, !job.on_twin(), "scoring", why.as_bytes()).await?;
+                    ending.scoring_log = Some(log);
+                    let text = format!(
+                        "the metric of column `{column}` has no value for these predictions; the organizer can read why"
+                    );
+                    ("metric-undefined", text)
+                }
+                _ => ("scoring-failed", error.to_string()),
             };
-            Ok(Outcome::Failed(with_ending(Reason::new(code, error.to_string()), ending)))
+            Ok(Outcome::Failed(with_ending(Reason::new(code, text), ending)))
         }
     }
 }

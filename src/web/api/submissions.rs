@@ -88,6 +88,10 @@ pub(super) struct SubmissionView {
     #[serde(serialize_with = "or_empty")]
     #[schema(value_type = BTreeMap<String, f64>, example = json!({ "rmse": 38.214075 }))]
     pub scores: Option<Cleared<Scores, Team>>,
+    /// Scores on the task's public twin, by column, when it failed on hidden input and ran there since;
+    /// they count nowhere.
+    #[schema(value_type = Option<BTreeMap<String, f64>>)]
+    pub twin_scores: Option<Cleared<Scores, Team>>,
     /// Whether it is better than all the team's earlier ones in the phase; null until that is known.
     #[schema(example = true)]
     pub improved: Option<bool>,
@@ -191,9 +195,10 @@ pub(super) fn or_empty<A: Audience, S: Serializer>(
     }
 }
 
-/// Whether a submission ran, or runs, where nothing but its outcome may be told.
-fn is_closed(submission: &Submission, tasks: &[Task]) -> bool {
-    !submission.trial && tasks.iter().any(|task| submission.kind.is_closed_by(&task.definition))
+/// Whether a submission ran, or runs, where nothing but its outcome may be told: what its runs were
+/// when they ran, not what today's bundle says.
+fn is_closed(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.closed)
 }
 
 /// The disclosed state, in which a begun run is told at once: its start derives from nothing hidden.
@@ -227,11 +232,15 @@ async fn view(
         (true, true) => Some(lane1::twin_for_team(conn, board, s.id).await?),
         (true, false) => Some(lane1::row_for_team(conn, board, s.id).await?),
     };
+    let twin = match s.disclosed_state == Stage::Failed && !s.trial {
+        true => Some(lane1::row_on_twin(conn, board, s.id).await?.scores),
+        false => None,
+    };
     let tasks = contest_db::tasks_of_phase(conn, phase.id).await?;
     let runs = queue::db::of_submission(conn, s.id).await?;
     // which of a closed submission's runs still wait tells when the others ended, and a waiting twin
     // tells of a failure: once it has begun, it runs until its outcome is told
-    let untold = s.state.is_final() || (s.started_at.is_some() && is_closed(s, &tasks));
+    let untold = s.state.is_final() || (s.started_at.is_some() && is_closed(&runs));
     let place = match s.disclosed_state {
         Stage::Queued if !untold => queue::place(conn, &app.clock, s.id).await?,
         _ => None,
@@ -258,6 +267,7 @@ async fn view(
         queue: place.map(|p| QueuePlace { ahead: p.ahead, expected_seconds: p.expected_seconds }),
         tasks: task_runs.collect(),
         scores: row.map(|row| row.scores),
+        twin_scores: twin.filter(|scores| !scores.get().is_empty()),
         file_name: s.file_name.clone(),
         size: s.size,
         digest: s.digest.clone(),
@@ -268,7 +278,7 @@ async fn view(
         facts: s.facts.clone(),
         created_at: Time(s.created_at),
         started_at: s.started_at.map(Time),
-        finished_at: s.finished_at.filter(|_| !is_closed(s, &tasks) && told.is_final()).map(Time),
+        finished_at: s.finished_at.filter(|_| !is_closed(&runs) && told.is_final()).map(Time),
         counts: s.counts || !told.is_final(),
         chosen: s.chosen,
         nominated: s.nominated_at.is_some(),

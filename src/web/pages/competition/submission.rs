@@ -48,6 +48,7 @@ struct Seen {
     submission: Submission,
     phase: Phase,
     tasks: Vec<Task>,
+    runs: Vec<Run>,
 }
 
 impl Seen {
@@ -71,11 +72,20 @@ impl Seen {
         let phase = contest_db::phase_by_id(&mut conn, submission.phase).await?;
         let phase = phase.ok_or_else(PageError::not_found)?;
         let tasks = contest_db::tasks_of_phase(&mut conn, phase.id).await?;
-        Ok(Self { hall, submission, phase, tasks })
+        let runs = queue::db::of_submission(&mut conn, submission.id).await?;
+        Ok(Self { hall, submission, phase, tasks, runs })
     }
 
     fn address(&self) -> String {
         format!("{}/submissions/{}", self.hall.base(), self.submission.id)
+    }
+
+    /// Whether its runs are closed, as they were when they ran: what today's bundle says opens none.
+    fn is_closed(&self) -> bool {
+        match self.runs.is_empty() {
+            true => self.tasks.iter().any(|t| self.submission.kind.is_closed_by(&t.definition)),
+            false => self.runs.iter().any(|run| run.closed),
+        }
     }
 
     /// Whether a run is an open book to its team. Code on hidden input is not; nor is anything of a
@@ -85,10 +95,7 @@ impl Seen {
         match run.purpose {
             Purpose::Trial => true,
             Purpose::Twin => self.submission.disclosed_state.is_final(),
-            Purpose::Score | Purpose::Rescore => {
-                let task = self.tasks.iter().find(|task| task.id == run.task);
-                task.is_some_and(|t| !self.submission.kind.is_closed_by(&t.definition))
-            }
+            Purpose::Score | Purpose::Rescore => !self.is_closed(),
         }
     }
 
@@ -176,9 +183,8 @@ fn unfolded_from(lines: &[&str]) -> usize {
 }
 
 async fn run_views(app: &App, seen: &Seen) -> Result<Vec<RunView>, PageError> {
-    let runs = queue::db::of_submission(&mut *app.db.read().await?, seen.submission.id).await?;
     let mut views = Vec::new();
-    for run in runs.iter().filter(|run| seen.is_open(run)) {
+    for run in seen.runs.iter().filter(|run| seen.is_open(run)) {
         let seconds = match (run.started_at, run.finished_at) {
             (Some(start), Some(end)) => Some(end.duration_since(start).as_secs()),
             _ => None,
@@ -211,7 +217,7 @@ async fn show(
     let runs = run_views(&app, &seen).await?;
     let (hall, submission) = (&seen.hall, &seen.submission);
     let d = &hall.competition.definition;
-    let (mut view, place, before, rank) = {
+    let (mut view, place, before, rank, twin) = {
         let mut conn = app.db.read().await?;
         let members = entry::db::members(&mut conn, submission.team).await?;
         let view = item(&mut conn, hall, submission, &members).await?;
@@ -223,13 +229,14 @@ async fn show(
             let board = app.boards.board(&mut conn, &seen.phase, &d.leaderboard).await?;
             rank = board.rank(submission.id);
         }
-        (view, place, before, rank)
+        let twin = on_twin(&mut conn, &d.leaderboard, submission).await?;
+        (view, place, before, rank, twin)
     };
     view.rank = rank;
     view.code = reason_key(&app, &frame, &view.code);
     let report = faults(submission);
     let live = format!("{}/live", seen.address());
-    let closes = seen.tasks.iter().any(|t| submission.kind.is_closed_by(&t.definition));
+    let closes = seen.is_closed();
     let next = hall.phases.iter().find(|p| p.position == seen.phase.position + 1);
     let migrates = next.is_some_and(|p| p.definition.auto_migrate_to_this_phase);
     let costs = submission.started_at.is_some() && submission.counts;
@@ -244,6 +251,7 @@ async fn show(
         .with("closed", &(runs.is_empty() && closes))
         .with("place", &place)
         .with("before", &before)
+        .with("twin", &twin)
         .with("report", &report)
         .with("live", &live)
         .with("cancel_costs", &costs)
@@ -275,6 +283,22 @@ fn answers(seen: &Seen) -> Vec<(String, serde_json::Value)> {
         Some((q.title.clone(), seen.submission.facts.get(&q.key)?.clone()))
     };
     sheet.iter().filter_map(answer).collect()
+}
+
+/// The score on the twin of a submission that failed and whose failure was told.
+async fn on_twin(
+    conn: &mut crate::store::Connection,
+    board: &crate::contest::definition::Leaderboard,
+    submission: &Submission,
+) -> Result<
+    Option<crate::airlock::Cleared<crate::scoring::leaderboard::Scores, crate::airlock::Team>>,
+    PageError,
+> {
+    if submission.trial || submission.disclosed_state != Told::Failed {
+        return Ok(None);
+    }
+    let row = crate::airlock::lane1::row_on_twin(conn, board, submission.id).await?;
+    Ok(Some(row.scores).filter(|scores| !scores.get().is_empty()))
 }
 
 /// The team's best finished submission to the phase before this one, as it was told.
@@ -390,9 +414,8 @@ async fn log(
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
     let run: RunId = run.parse().map_err(|_| PageError::not_found())?;
-    let run = queue::db::by_id(&mut *app.db.read().await?, run).await?;
-    let run = run.filter(|r| r.submission == seen.submission.id).ok_or_else(PageError::not_found)?;
-    let found = seen.logs(&run).into_iter().find(|(name, _)| *name == step);
+    let run = seen.runs.iter().find(|r| r.id == run).ok_or_else(PageError::not_found)?;
+    let found = seen.logs(run).into_iter().find(|(name, _)| *name == step);
     let (step, key) = found.ok_or_else(PageError::not_found)?;
     let name = format!("{}-{step}.txt", run.id);
     stream::object(&app, key.as_str(), As::Download(&name)).await
