@@ -8,7 +8,7 @@ use tokio::io::AsyncRead;
 use super::bundle::{self, Bundle, BundleError, ImageTable, Limits, Report};
 use super::import::{self, ImportError, Imported};
 use crate::house::House;
-use crate::ids::UserId;
+use crate::ids::{CompetitionId, UserId};
 use crate::store::{ObjectError, ObjectKey};
 
 /// Where a bundle lies in plain while it is looked at.
@@ -95,15 +95,20 @@ pub async fn open(
     Ok(Draft { bundle, report, scratch })
 }
 
-/// Takes a draft in under a slug and forgets it. `digest` is that of the bundle whose changes the
-/// organizer was shown.
+/// Takes a draft in under a slug, over the competition that the organizer was found to manage or
+/// (`None`) as a new one, and forgets it. `digest` is that of the bundle whose changes they were shown.
 ///
 /// # Errors
 /// [`DraftError::Other`] when the draft is another one by now, or has errors; [`ImportError`].
-pub async fn apply(house: &House, user: UserId, slug: &str, digest: &str) -> Result<Imported, DraftError> {
+pub async fn apply(
+    house: &House,
+    user: UserId,
+    target: (&str, Option<CompetitionId>),
+    digest: &str,
+) -> Result<Imported, DraftError> {
     let draft = open(house, user, |_| true).await?;
     let bundle = draft.bundle.as_ref().filter(|bundle| bundle.digest == digest).ok_or(DraftError::Other)?;
-    let imported = import::import(house, bundle, slug, user, &draft.scratch.0.join("packed")).await?;
+    let imported = import::import_over(house, bundle, target, user, &draft.scratch.0.join("packed")).await?;
     house.objects.delete(&key(user)?).await?;
     Ok(imported)
 }

@@ -20,6 +20,7 @@ use crate::audit::{self, Actor, Entry};
 use crate::crypto::{Sm3Hasher, sm3};
 use crate::house::House;
 use crate::ids::{CompetitionId, TaskId, UserId};
+use crate::people::make_organizer;
 use crate::store::{ObjectError, ObjectKey, StoreError, Tx};
 
 /// Why a bundle was not taken in.
@@ -67,8 +68,9 @@ pub fn is_slug(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-/// Imports `bundle` under `slug` for `owner`. `scratch` is an empty directory for packed folders.
-/// A new competition is a draft until it is published.
+/// Imports `bundle` under `slug` on the word of whoever holds the machine, over the competition of
+/// that name when there is one. `owner` becomes one of its organizers; those it has stay.
+/// `scratch` is an empty directory for packed folders.
 ///
 /// # Errors
 /// [`ImportError`]; the competition is then as it was.
@@ -79,26 +81,54 @@ pub async fn import(
     owner: UserId,
     scratch: &Path,
 ) -> Result<Imported, ImportError> {
+    let known = db::by_slug(&mut *house.db.read().await?, slug).await?.map(|c| c.id);
+    let imported = import_over(house, bundle, (slug, known), owner, scratch).await?;
+    let mut tx = house.db.begin().await?;
+    let by = (house.clock.now(), Actor::Operator);
+    make_organizer(&mut tx, owner, imported.competition.id, by).await?;
+    tx.commit().await?;
+    Ok(imported)
+}
+
+/// Imports `bundle` under a slug for `owner`, over the competition `expected`, which is the one they
+/// were found to manage; `None`: it has to be new, and is theirs then. `scratch` is an empty directory
+/// for packed folders. A new competition is a draft until it is published.
+///
+/// # Errors
+/// [`ImportError::NotYours`] when the slug has become another competition's meanwhile; any
+/// [`ImportError`] leaves the competition as it was.
+pub async fn import_over(
+    house: &House,
+    bundle: &Bundle,
+    (slug, expected): (&str, Option<CompetitionId>),
+    owner: UserId,
+    scratch: &Path,
+) -> Result<Imported, ImportError> {
     if !is_slug(slug) {
         return Err(ImportError::Slug(slug.to_owned()));
     }
     let existing = db::by_slug(&mut *house.db.read().await?, slug).await?;
+    refuse_another(existing.as_ref(), expected, slug)?;
     let (id, before) = match &existing {
         Some(c) => (c.id, db::files(&mut *house.db.read().await?, c.id).await?),
         None => (house.entropy.id(&house.clock), Vec::new()),
     };
-    let mut files = Vec::new();
-    let mut changed = Vec::new();
-    for wanted in wanted_files(&bundle.definition) {
-        let file = store_file(house, bundle, id, &wanted, &before, scratch).await?;
-        if !before.contains(&file) {
-            changed.push(file.path.clone());
-        }
-        files.push(file);
+    let (files, changed) = store_files(house, bundle, id, &before, scratch).await?;
+    let changes = existing.as_ref().map(|c| diff(&c.definition, &bundle.definition)).unwrap_or_default();
+    if let Some(competition) = &existing
+        && changes.is_empty()
+        && changed.is_empty()
+        && before.len() == files.len()
+    {
+        return Ok(Imported { competition: competition.clone(), created: false, changes, files: changed });
     }
     let now = house.clock.now();
-    let changes = existing.as_ref().map(|c| diff(&c.definition, &bundle.definition)).unwrap_or_default();
-    let mut competition = existing.clone().unwrap_or_else(|| Competition {
+    let mut tx = house.db.begin().await?;
+    db::lock(&mut tx, id).await?;
+    // storing the files took a while: what was decided meanwhile (published, teams locked) stays
+    let standing = db::by_slug(&mut tx, slug).await?;
+    refuse_another(standing.as_ref(), expected, slug)?;
+    let mut competition = standing.unwrap_or_else(|| Competition {
         id,
         slug: slug.to_owned(),
         definition: bundle.definition.clone(),
@@ -110,15 +140,6 @@ pub async fn import(
         created_by: owner,
         updated_at: now,
     });
-    if existing.is_some() && changes.is_empty() && changed.is_empty() && before.len() == files.len() {
-        return Ok(Imported { competition, created: false, changes, files: changed });
-    }
-    let mut tx = house.db.begin().await?;
-    db::lock(&mut tx, id).await?;
-    // storing the files took a while: what was decided meanwhile (published, teams locked) stays
-    if let Some(fresh) = db::by_id(&mut tx, id).await? {
-        competition = fresh;
-    }
     competition.definition = bundle.definition.clone();
     competition.digest.clone_from(&bundle.digest);
     competition.revision += 1;
@@ -131,8 +152,39 @@ pub async fn import(
         .detail("digest", bundle.digest.as_str())
         .detail("revision", competition.revision);
     audit::record(&mut tx, entry).await?;
+    if existing.is_none() {
+        make_organizer(&mut tx, owner, id, (now, Actor::User(owner))).await?;
+    }
     tx.commit().await?;
     Ok(Imported { competition, created: existing.is_none(), changes, files: changed })
+}
+
+/// A slow upload must not land on a competition that was made, or made anew, while it came in.
+fn refuse_another(
+    found: Option<&Competition>,
+    expected: Option<CompetitionId>,
+    slug: &str,
+) -> Result<(), ImportError> {
+    if found.map(|c| c.id) == expected { Ok(()) } else { Err(ImportError::NotYours(slug.to_owned())) }
+}
+
+/// Stores what the definition names; gives the files, and the paths of those that are new or changed.
+async fn store_files(
+    house: &House,
+    bundle: &Bundle,
+    id: CompetitionId,
+    before: &[StoredFile],
+    scratch: &Path,
+) -> Result<(Vec<StoredFile>, Vec<BundlePath>), ImportError> {
+    let (mut files, mut changed) = (Vec::new(), Vec::new());
+    for wanted in wanted_files(&bundle.definition) {
+        let file = store_file(house, bundle, id, &wanted, before, scratch).await?;
+        if !before.contains(&file) {
+            changed.push(file.path.clone());
+        }
+        files.push(file);
+    }
+    Ok((files, changed))
 }
 
 /// A path of the bundle that has to be stored, and whether its content is hidden.

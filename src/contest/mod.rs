@@ -11,6 +11,7 @@ pub mod definition;
 pub mod desk;
 pub mod draft;
 pub mod entry;
+pub mod given;
 pub mod import;
 pub mod model;
 

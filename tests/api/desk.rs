@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
+use shuyu::people::Role;
 
 use super::support::arena::{Arena, BundleFiles, SLUG, finished, leaderboard, off_by, put_bundle, send_json};
 use super::{bare, problem, submit};
@@ -106,4 +107,32 @@ async fn a_bundle_is_taken_in_again_refused_with_its_faults_and_given_out() {
     assert_eq!(title("rainfall-copy").await, title(SLUG).await);
     let spool = arena.app.app.settings.work_dir.join("spool");
     assert_eq!(std::fs::read_dir(spool).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_organizer_of_the_installation_does_not_run_the_competitions_of_others() {
+    let arena = Arena::waiting(&BundleFiles::new(), |_| {}).await;
+    let otto = arena.app.user_with("otto", &[Role::Organizer]).await;
+    let otto = otto.program(&otto.token("organize").await);
+    let desk = format!("/api/v1/competitions/{SLUG}");
+    problem(&otto.get(&format!("{desk}/bundle")).await, 403, "forbidden");
+    let dates = json!({ "ends_at": "2001-01-01T00:00:00Z" });
+    let moved = send_json(&otto, Method::PATCH, &format!("{desk}/desk/phases/0"), &dates).await;
+    problem(&moved, 403, "forbidden");
+    problem(&put_bundle(&otto, SLUG, BundleFiles::new().zip()).await, 409, "slug-taken");
+    // whoever takes a bundle in runs what came of it
+    put_bundle(&otto, "snowfall", BundleFiles::new().zip()).await.is(201);
+    put_bundle(&otto, "snowfall", BundleFiles::new().zip()).await.ok();
+    bare(&otto, Method::POST, "/api/v1/competitions/snowfall/desk/publish").await.ok();
+}
+
+#[tokio::test]
+async fn whoever_is_not_admitted_is_told_why() {
+    let arena = Arena::waiting(&BundleFiles::new(), |_| {}).await;
+    arena.participant("alice", "submit").await;
+    let id = arena.app.id_of("alice").await;
+    let path = format!("/api/v1/competitions/{SLUG}/desk/participants/{id}");
+    let removed = |reason: &str| json!({ "state": "removed", "reason": reason });
+    problem(&send_json(&arena.organizer, Method::PUT, &path, &removed(" ")).await, 422, "no-reason");
+    send_json(&arena.organizer, Method::PUT, &path, &removed("two accounts")).await.ok();
 }

@@ -23,6 +23,7 @@ use crate::audit::{self, Entry};
 use crate::contest::bundle::{self, Bundle, BundleError, Finding, Limits, Report, Severity};
 use crate::contest::db as contest_db;
 use crate::contest::import::{self, ImportError, Imported};
+use crate::ids::CompetitionId;
 use crate::sandbox::ImageTable;
 use crate::web::App;
 use crate::web::error::{Explain, FieldFault};
@@ -154,6 +155,7 @@ impl Drop for Scratch {
 /// The short name that a path gives, and whoever may take in a bundle under it.
 struct Target {
     slug: String,
+    known: Option<CompetitionId>,
     bearer: Bearer,
 }
 
@@ -166,9 +168,11 @@ impl FromRequestParts<App> for Target {
         let known = contest_db::by_slug(&mut *app.db.read().await?, &slug).await?;
         let Bearer(actor) = &bearer;
         match known {
-            Some(competition) if actor.may_manage(competition.id) => Ok(Self { slug, bearer }),
+            Some(competition) if actor.may_manage(competition.id) => {
+                Ok(Self { slug, known: Some(competition.id), bearer })
+            }
             Some(_) if actor.may_create_competitions() => Err(ImportError::NotYours(slug).into()),
-            None if actor.may_create_competitions() => Ok(Self { slug, bearer }),
+            None if actor.may_create_competitions() => Ok(Self { slug, known: None, bearer }),
             _ => Err(Refusal::forbidden()),
         }
     }
@@ -189,7 +193,7 @@ async fn put(
     target: Target,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Answer<(StatusCode, Json<ImportView>)> {
-    let Target { slug, bearer: Bearer(actor) } = target;
+    let Target { slug, known, bearer: Bearer(actor) } = target;
     app.limits.check(Limited::Upload, &actor.user.to_string())?;
     let mut fields = multipart.map_err(|_| Misread::media_type("multipart/form-data"))?;
     let cap = Limits::default().unpack.total_bytes;
@@ -204,7 +208,7 @@ async fn put(
     let (bundle, report) = read(&app, &file, &scratch).await?;
     let Some(bundle) = bundle else { return Err(Faulty(report).into()) };
     let packed = scratch.0.join("packed");
-    let imported = import::import(&app.house, &bundle, &slug, actor.user, &packed).await?;
+    let imported = import::import_over(&app.house, &bundle, (&slug, known), actor.user, &packed).await?;
     let status = if imported.created { StatusCode::CREATED } else { StatusCode::OK };
     let Imported { competition, created, changes, files } = imported;
     let changes = changes.into_iter().map(|c| ChangeView { path: c.path, old: c.old, new: c.new });
