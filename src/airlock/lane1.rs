@@ -209,7 +209,12 @@ pub async fn row_on_twin(
 
 fn team_row(board: &Leaderboard, payloads: Vec<Payload>) -> Row<Team> {
     let row = for_team(board, &payloads);
-    let tasks = payloads.into_iter().map(|p| (p.task, Cleared::new(p.team))).collect();
+    let shown = visible(board);
+    let now_shown = |mut scores: Scores| {
+        scores.retain(|key, _| shown.columns.iter().any(|column| column.key == *key));
+        Cleared::new(scores)
+    };
+    let tasks = payloads.into_iter().map(|p| (p.task, now_shown(p.team))).collect();
     Row { scores: Cleared::new(row.team), tasks }
 }
 
@@ -273,7 +278,10 @@ pub async fn was_scored(conn: &mut Connection, submission: SubmissionId) -> Resu
 fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
     let told = join_tasks(payloads.iter().map(|p| &p.team));
     let secret = join_tasks(payloads.iter().map(|p| &p.organizer));
-    let team = add_computed(&visible(board), told.clone());
+    let shown = visible(board);
+    let mut team = add_computed(&shown, told.clone());
+    // what was told of a column before it was hidden, or taken away, is shown no more
+    team.retain(|key, _| shown.columns.iter().any(|column| column.key == *key));
     let everything = add_computed(board, told.into_iter().chain(secret).collect());
     let organizer = everything.into_iter().filter(|(key, _)| !team.contains_key(key)).collect();
     // means have more decimals than what they are made of

@@ -5,17 +5,17 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use zip::write::SimpleFileOptions;
 
+use super::bundle::Bundle;
 use super::bundle::diff::{Change, diff};
-use super::bundle::{self, Bundle, FileEntry};
-use super::db;
 use super::definition::{BundlePath, Definition};
 use super::model::{Competition, FileKind, Phase, StoredFile, Task};
+use super::{db, entry};
+use crate::airlock::lane1;
 use crate::audit::{self, Actor, Entry};
 use crate::crypto::{Sm3Hasher, sm3};
 use crate::house::House;
@@ -140,11 +140,15 @@ pub async fn import_over(
         created_by: owner,
         updated_at: now,
     });
+    let board_before = competition.definition.leaderboard.clone();
     competition.definition = bundle.definition.clone();
     competition.digest.clone_from(&bundle.digest);
     competition.revision += 1;
     competition.updated_at = now;
     save(&mut tx, house, &competition, &files, existing.as_ref()).await?;
+    if existing.is_some() && board_before != competition.definition.leaderboard {
+        rebuild_boards(&mut tx, house, &competition).await?;
+    }
     let action = if existing.is_some() { "competition.reimported" } else { "competition.imported" };
     let entry = Entry::new(now, Actor::User(owner), action, ("competition", id))
         .competition(id)
@@ -156,7 +160,25 @@ pub async fn import_over(
         make_organizer(&mut tx, owner, id, (now, Actor::User(owner))).await?;
     }
     tx.commit().await?;
+    house.ring();
     Ok(Imported { competition, created: existing.is_none(), changes, files: changed })
+}
+
+/// Makes every board anew by the rule and the columns that hold now: a column that has become hidden
+/// must not stand in rows that were made before.
+async fn rebuild_boards(tx: &mut Tx, house: &House, competition: &Competition) -> Result<(), StoreError> {
+    let board = &competition.definition.leaderboard;
+    let teams = entry::db::teams(tx, competition.id).await?;
+    for phase in db::phases(tx, competition.id).await? {
+        let mut version = None;
+        for team in &teams {
+            version = Some(lane1::update_standing(tx, board, phase.id, team.id).await?);
+        }
+        if let Some(version) = version {
+            crate::submission::announce_board(tx, house, phase.id, version).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A slow upload must not land on a competition that was made, or made anew, while it came in.
@@ -301,7 +323,7 @@ pub fn pack(folder: &Path, target: &Path) -> io::Result<()> {
     archive.finish().map_err(io::Error::other)?.flush()
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
+pub(super) fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
@@ -427,105 +449,4 @@ pub async fn publish(house: &House, slug: &str, by: Option<UserId>) -> Result<Co
         tx.commit().await?;
     }
     Ok(competition)
-}
-
-/// Writes a competition as a bundle, a zip that imports to the same competition: the phases' dates
-/// are those that hold now. The zip holds the hidden data in plain: keep it like the data itself.
-///
-/// # Errors
-/// [`PublishError`]; a target that exists is not replaced.
-pub async fn export(house: &House, slug: &str, target: &Path) -> Result<(), PublishError> {
-    let mut conn = house.db.read().await?;
-    let competition =
-        db::by_slug(&mut conn, slug).await?.ok_or_else(|| PublishError::Unknown(slug.to_owned()))?;
-    let phases = db::phases(&mut conn, competition.id).await?;
-    let files = db::files(&mut conn, competition.id).await?;
-    drop(conn);
-    let mut definition = competition.definition;
-    for (declared, phase) in definition.phases.iter_mut().zip(&phases) {
-        declared.start = phase.starts_at;
-        declared.end = phase.ends_at;
-    }
-    let wrong = |problem: String| PublishError::Target { path: target.display().to_string(), problem };
-    // hidden data is opened on a tmpfs only
-    let scratch =
-        Path::new("/dev/shm").join(format!("shuyu-export-{}", hex::encode(house.entropy.bytes::<8>())));
-    let made = std::fs::DirBuilder::new().mode(0o700).create(&scratch);
-    made.map_err(|e| wrong(e.to_string()))?;
-    let laid = lay_out(house, &files, &scratch).await;
-    let written = match laid {
-        Ok(()) => {
-            let (scratch, target) = (scratch.clone(), target.to_owned());
-            let written =
-                tokio::task::spawn_blocking(move || write_zip(&definition, &scratch, &target)).await;
-            written.map_err(|e| e.to_string()).and_then(|w| w).map_err(wrong)
-        }
-        Err(error) => Err(error),
-    };
-    std::fs::remove_dir_all(&scratch).map_err(|e| wrong(e.to_string()))?;
-    written
-}
-
-async fn lay_out(house: &House, files: &[StoredFile], root: &Path) -> Result<(), PublishError> {
-    let wrong =
-        |path: &Path, problem: String| PublishError::Target { path: path.display().to_string(), problem };
-    for file in files {
-        let place = root.join(&file.path);
-        let parent = place.parent().unwrap_or(root);
-        std::fs::create_dir_all(parent).map_err(|e| wrong(parent, e.to_string()))?;
-        let key: ObjectKey = file.object_key.parse()?;
-        match file.kind {
-            FileKind::File => {
-                if !place.exists() {
-                    house.objects.get_to_file(&key, &place).await?;
-                }
-            }
-            FileKind::Directory => {
-                let packed = root.join(format!(".{}", file.digest));
-                house.objects.get_to_file(&key, &packed).await?;
-                let (from, to) = (packed.clone(), place.clone());
-                let unpacked = tokio::task::spawn_blocking(move || expand(&from, &to)).await;
-                unpacked.map_err(|e| e.to_string()).and_then(|u| u).map_err(|e| wrong(&place, e))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Unpacks a folder that [`pack`] made; folders may lie in one another, so a file may be there already.
-fn expand(packed: &Path, target: &Path) -> Result<(), String> {
-    let open = File::open(packed).map_err(|e| e.to_string())?;
-    let mut archive = zip::ZipArchive::new(open).map_err(|e| e.to_string())?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(|e| e.to_string())?;
-        let name = entry.enclosed_name().ok_or("a name leads outside")?;
-        let place = target.join(name);
-        std::fs::create_dir_all(place.parent().unwrap_or(target)).map_err(|e| e.to_string())?;
-        let mut file = File::create(&place).map_err(|e| e.to_string())?;
-        io::copy(&mut entry, &mut file).map_err(|e| e.to_string())?;
-    }
-    std::fs::create_dir_all(target).map_err(|e| e.to_string())?;
-    std::fs::remove_file(packed).map_err(|e| e.to_string())
-}
-
-fn write_zip(definition: &Definition, root: &Path, target: &Path) -> Result<(), String> {
-    let mut paths = Vec::new();
-    collect(root, &mut paths).map_err(|e| e.to_string())?;
-    let mut manifest = Vec::new();
-    for path in paths {
-        let file = File::open(&path).map_err(|e| e.to_string())?;
-        let (digest, size) = Sm3Hasher::digest_reader(file).map_err(|e| e.to_string())?;
-        let name = path.strip_prefix(root).ok().and_then(Path::to_str).ok_or("a name is not UTF-8")?;
-        manifest.push(FileEntry { path: name.to_owned(), size, sm3: digest.to_string() });
-    }
-    manifest.sort_by(|a, b| a.path.cmp(&b.path));
-    let out = File::options().write(true).create_new(true).mode(0o600).open(target);
-    let out = out.map_err(|e| e.to_string())?;
-    let mut open =
-        |entry: &FileEntry| File::open(root.join(&entry.path)).map(|f| Box::new(f) as Box<dyn io::Read>);
-    let written = bundle::write::write(definition, &manifest, &mut open, out).map_err(|e| e.to_string());
-    if written.is_err() {
-        std::fs::remove_file(target).map_err(|e| e.to_string())?;
-    }
-    written
 }
