@@ -289,7 +289,7 @@ async fn a_new_password_revokes_the_tokens() {
     let before = alice.program(&alice.token("submit").await);
     before.get("/api/v1/me").await.ok();
     let new = "quiet lemon bicycle";
-    alice.post("/account/password", &[("old", support::PASSWORD), ("password", new)]).await.is(303);
+    alice.post("/account/security/password", &[("old", support::PASSWORD), ("password", new)]).await.is(303);
     before.get("/api/v1/me").await.is(401);
     let between = alice.program(&alice.token("submit").await);
     between.get("/api/v1/me").await.ok();
