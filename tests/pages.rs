@@ -8,6 +8,8 @@ use std::io::Write as _;
 
 use futures_util::TryStreamExt as _;
 use reqwest::Method;
+use shuyu::contest::bundle;
+use shuyu::contest::import::{self, ImportError};
 use shuyu::people::Role;
 use support::{Answer, Browser, TestApp, Wanted, predictions};
 
@@ -451,4 +453,56 @@ open(sys.argv[2] + '/predictions.csv', 'w').write('row,y\\nr0,2\\nr1,3\\nr2,4\\n
     app.import_from(&root, "small", "org").await;
     let page = alice.get(&address).await.ok();
     assert_eq!(page.body.matches("<section class=\"run\">").count(), 1, "the twin's run alone: {page:#?}");
+}
+
+#[tokio::test]
+async fn organizers_name_each_other_and_nobody_else_runs_the_competition() {
+    let (app, org, alice, _) = scene(&AUTO).await;
+    let otto = app.user_with("otto", &[Role::Organizer]).await;
+    let desk = format!("{C}/desk/settings");
+    otto.get(&desk).await.is(403);
+    let (add, remove) = (format!("{C}/desk/organizers/add"), format!("{C}/desk/organizers/remove"));
+    alice.post(&add, &[("login", "alice")]).await.is(403);
+    org.post(&add, &[("login", "nobody")]).await.is(422).has("没有使用此登录名的账号");
+    org.post(&add, &[("login", "otto")]).await.see_other(&desk);
+    otto.get(&desk).await.ok().has("otto 先生");
+    // an import on the machine keeps the organizers there are, and adds its owner
+    app.import(&Wanted { board: "    hidden: false", ..AUTO }, "small", "alice").await;
+    alice.get(&desk).await.ok();
+    otto.post(&remove, &[("login", "otto")]).await.is(422).has("不能收回自己的权限");
+    otto.post(&remove, &[("login", "org")]).await.see_other(&desk);
+    org.get(&desk).await.is(403);
+    let root = app.admin("root").await;
+    root.get(&desk).await.ok();
+    for action in ["role.granted", "role.revoked"] {
+        root.get(&format!("/admin/audit?action={action}")).await.ok().has(action);
+    }
+}
+
+#[tokio::test]
+async fn an_import_does_not_land_on_a_competition_that_was_made_meanwhile() {
+    let (app, ..) = scene(&AUTO).await;
+    let directory = tempfile::tempdir().unwrap();
+    let root = support::contest::bundle_in(directory.path(), &AUTO);
+    let [staging, packed] = ["staging", "packed"].map(|name| directory.path().join(name));
+    std::fs::create_dir(&staging).unwrap();
+    std::fs::create_dir(&packed).unwrap();
+    let (bundle, _) = bundle::read(&root, &staging, &bundle::Limits::default()).unwrap();
+    let (bundle, bob) = (bundle.unwrap(), app.id_of("bob").await);
+    let house = &app.app.house;
+    let new = import::import_over(house, &bundle, ("small", None), bob, &packed).await;
+    assert!(matches!(new, Err(ImportError::NotYours(_))), "{new:?}");
+    let other = import::import_over(house, &bundle, ("other", None), bob, &packed).await.unwrap();
+    let wrong = ("small", Some(other.competition.id));
+    let over = import::import_over(house, &bundle, wrong, bob, &packed).await;
+    assert!(matches!(over, Err(ImportError::NotYours(_))), "{over:?}");
+}
+
+#[tokio::test]
+async fn a_rescore_of_a_phase_that_is_not_there_is_refused() {
+    let (_app, org, ..) = scene(&AUTO).await;
+    for phase in ["7", "x", "0.0"] {
+        let form = [("phase", phase), ("reason", "the scorer rounded")];
+        org.post(&format!("{C}/desk/rescore"), &form).await.is(422).has("没有这个阶段");
+    }
 }

@@ -248,6 +248,55 @@ async fn an_organisation_is_named_by_its_people_and_verified_by_an_administrator
     alice.post(&path, &[]).await.is(403);
     root.post(&path, &[]).await.see_other("/admin/organisations");
     alice.get("/account").await.ok().has("已核实");
+    // saving the profile again keeps it
+    alice.post("/account", &form).await.see_other("/account");
+    alice.get("/account").await.ok().has("已核实");
+}
+
+#[tokio::test]
+async fn naming_a_verified_organisation_does_not_make_one_a_member() {
+    let app = TestApp::start().await;
+    let (root, alice, bob) = (app.admin("root").await, app.user("alice").await, app.user("bob").await);
+    let form = [("name", "A"), ("email", "a@example.cn"), ("organisation", "市数据局"), ("locale", "zh-CN")];
+    alice.post("/account", &form).await.see_other("/account");
+    let page = root.get("/admin/organisations").await.ok();
+    let at = page.body.find("/admin/organisations/0").unwrap();
+    let path = page.body[at..].split('"').next().unwrap().to_owned();
+    root.post(&path, &[]).await.see_other("/admin/organisations");
+    bob.post("/account", &form).await.see_other("/account");
+    let profile = bob.get("/account").await.ok().has("市数据局（自报）");
+    assert!(!profile.body.contains("已核实"), "{profile:#?}");
+    let carol = [
+        ("login", "carol"),
+        ("name", "Carol"),
+        ("email", "carol@example.cn"),
+        ("organisation", "市数据局"),
+        ("password", support::PASSWORD),
+    ];
+    app.visitor().post("/register", &carol).await.is(303);
+    root.get("/admin/users/carol").await.ok().has("市数据局（自报）");
+    // an administrator says who belongs to it
+    let path = "/admin/users/carol/organisation";
+    bob.post(path, &[("organisation", "市数据局")]).await.is(403);
+    root.post(path, &[("organisation", "市数据局")]).await.see_other("/admin/users/carol");
+    assert!(!root.get("/admin/users/carol").await.ok().body.contains("（自报）"));
+}
+
+#[tokio::test]
+async fn a_new_password_revokes_the_tokens() {
+    let app = TestApp::start().await;
+    let alice = app.user("alice").await;
+    let before = alice.program(&alice.token("submit").await);
+    before.get("/api/v1/me").await.ok();
+    let new = "quiet lemon bicycle";
+    alice.post("/account/security/password", &[("old", support::PASSWORD), ("password", new)]).await.is(303);
+    before.get("/api/v1/me").await.is(401);
+    let between = alice.program(&alice.token("submit").await);
+    between.get("/api/v1/me").await.ok();
+    let user = app.app.people.user_named(shuyu::people::By::Machine, "alice").await.unwrap();
+    let secret = app.app.people.make_reset(shuyu::people::By::Machine, user.id).await.unwrap();
+    app.visitor().post(&format!("/reset/{secret}"), &[("password", "slow copper lantern")]).await.is(303);
+    between.get("/api/v1/me").await.is(401);
 }
 
 #[tokio::test]
@@ -478,8 +527,17 @@ async fn probes_and_metrics_answer() {
     assert_eq!(ready["ready"], true);
     assert_eq!(ready["checks"][0]["name"], "database");
     app.visitor().get("/login").await.ok();
+    let brew = reqwest::Method::from_bytes(b"BREW").unwrap();
+    app.visitor().send(brew, "/login", &[], |request| request).await;
     let metrics = app.visitor().get("/metrics").await.ok();
+    assert!(!metrics.body.contains("BREW"), "{metrics:#?}");
     metrics
+        .has("method=\"OTHER\"")
+        .has("shuyu_runs_queued 0")
+        .has("shuyu_runs_running 0")
+        .has("shuyu_leases_open 0")
+        .has("shuyu_workers_alive 0")
+        .has("shuyu_disk_free_bytes ")
         .has("shuyu_http_requests_total{method=\"GET\",route=\"/login\",status=\"200\"}")
         .has("shuyu_http_request_seconds_bucket");
     app.app.db.close().await;

@@ -166,3 +166,13 @@ error-draft-gone = The uploaded bundle is another one
     .mend = Upload and check it again.
 fault-no-such-team = There is no such team.
 fault-slug-taken = The short name is taken.
+organizers = Organizers
+organizers-text = They manage this competition and see everything in it, the hidden data as well. The right to make competitions does not include this one.
+organizer-add = Add organizer
+organizer-add-hint = The login of somebody who has an account here.
+organizer-remove = Take the role back
+organizer-remove-question = { $name } will no longer manage this competition.
+fault-no-such-login = There is no account of this login.
+fault-not-yourself = You cannot take the role from yourself; let another organizer or an administrator do it.
+fault-no-such-phase = There is no such phase; choose one from the list.
+

@@ -20,14 +20,14 @@ register-lead = One account takes part in all competitions and courses.
 register-have-account = Have an account?
 register-closed = People cannot register themselves here. Ask an administrator for an account.
 reset-title = Set a new password
-reset-lead = For { $login }. Sessions on all devices end.
+reset-lead = For { $login }. Sessions on all devices end, and all API tokens are revoked.
 faults-title = { $count ->
     [one] One thing needs changing
    *[other] { $count } things need changing
 }
 
 password-title = Change the password
-password-lead = Sessions on your other devices end.
+password-lead = Sessions on your other devices end, and your API tokens are revoked.
 password-change = Change the password
 sessions-title = Where you are logged in
 sessions-lead = If you do not know one of these, end it and change your password.
@@ -116,7 +116,7 @@ flash-logged-out = You are logged out.
 flash-registered = Welcome. Your account was made.
 flash-saved = Saved.
 flash-password-set = The new password is set. Log in with it.
-flash-password-changed = The password was changed; your other sessions have ended.
+flash-password-changed = The password was changed; your other sessions have ended and your API tokens are revoked.
 flash-session-ended = The session has ended.
 flash-sessions-ended = All other sessions have ended.
 flash-token-revoked = The token was revoked.
@@ -159,3 +159,4 @@ audit-count = { $count ->
 }
 audit-none = No entry fits
 audit-none-text = Widen the filter.
+user-organisation-hint = Who names a verified organisation joins it only here. Empty: none.

@@ -209,7 +209,12 @@ pub async fn row_on_twin(
 
 fn team_row(board: &Leaderboard, payloads: Vec<Payload>) -> Row<Team> {
     let row = for_team(board, &payloads);
-    let tasks = payloads.into_iter().map(|p| (p.task, Cleared::new(p.team))).collect();
+    let shown = visible(board);
+    let now_shown = |mut scores: Scores| {
+        scores.retain(|key, _| shown.columns.iter().any(|column| column.key == *key));
+        Cleared::new(scores)
+    };
+    let tasks = payloads.into_iter().map(|p| (p.task, now_shown(p.team))).collect();
     Row { scores: Cleared::new(row.team), tasks }
 }
 

@@ -77,19 +77,28 @@ impl<U> Authorised<U> {
     }
 }
 
-/// Checks that a run of a competition may be scored: none of the dataset versions that the
-/// competition declares has been withdrawn.
+/// Checks that a run of a competition may be scored: each of the dataset versions that the competition
+/// declares is in the catalogue and none has been withdrawn.
 ///
 /// # Errors
-/// [`CatalogError::Withdrawn`], or when the database fails.
+/// [`CatalogError::Unknown`], [`CatalogError::Withdrawn`], or when the database fails.
 pub async fn authorise_scoring(
     conn: &mut Connection,
     competition: CompetitionId,
     datasets: &[DatasetUse],
 ) -> Result<Authorised<Scoring>, CatalogError> {
     for used in datasets {
-        if db::is_withdrawn(conn, &used.slug, used.version).await? {
-            return Err(CatalogError::Withdrawn { slug: used.slug.clone(), version: used.version });
+        let (slug, version) = (used.slug.clone(), used.version);
+        match db::version(conn, &slug, version).await? {
+            // what nobody has catalogued, nobody has cleared
+            None => {
+                let what = format!("dataset {slug} version {version}; ask a data steward to import it");
+                return Err(CatalogError::Unknown(what));
+            }
+            Some(known) if known.withdrawn_at.is_some() => {
+                return Err(CatalogError::Withdrawn { slug, version });
+            }
+            Some(_) => {}
         }
     }
     Ok(Authorised::new(format!("scoring in competition {competition}")))

@@ -46,11 +46,6 @@ pub async fn version(conn: &mut Connection, slug: &str, number: i64) -> Result<O
     row.as_ref().map(dataset).transpose()
 }
 
-/// Whether a version is known and withdrawn.
-pub async fn is_withdrawn(conn: &mut Connection, slug: &str, number: i64) -> Result<bool, StoreError> {
-    Ok(version(conn, slug, number).await?.is_some_and(|d| d.withdrawn_at.is_some()))
-}
-
 /// Adds a version, and its dataset with `fresh` as its id when there is none yet.
 pub async fn insert(
     conn: &mut Connection,

@@ -1,6 +1,7 @@
 //! `shuyu serve`: the pages and the API.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -12,6 +13,7 @@ use super::{Common, assembly, block_on, log};
 use crate::audit::Sequencer;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::contest::scratch;
 use crate::submission::run::Carrier;
 use crate::submission::worker::Worker;
 use crate::web::health::Check;
@@ -62,6 +64,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", app.settings.listen))?;
     tracing::info!(listen = %listener.local_addr()?, url = app.settings.public_url, "serving");
 
+    clear_leftovers(&app.settings.work_dir.join("spool"))?;
     let live = app.live.clone();
     let reading = tokio::spawn({
         let live = live.clone();
@@ -78,11 +81,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             }
         }
     });
+    let stopping = stop.clone();
     let service = web::router(app).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service)
         .with_graceful_shutdown(async move {
             stopped().await;
-            tracing::info!("stopping: requests under way are finished");
+            tracing::info!("stopping: requests and runs under way are finished");
+            // the worker takes no new run while requests are waited for
+            stopping.cancel();
             live.close();
         })
         .await?;
@@ -95,6 +101,22 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     over.cancel();
     sequencing.await?;
     db.close().await;
+    Ok(())
+}
+
+/// Clears away what a process that broke off left behind: uploads on their way in, and hidden data laid
+/// open on the tmpfs.
+fn clear_leftovers(spool: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(spool) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot clear {}", spool.display()));
+        }
+        _ => {}
+    }
+    let swept = scratch::sweep().with_context(|| format!("cannot list {}", scratch::TMPFS))?;
+    if swept > 0 {
+        tracing::warn!(swept, "a process that broke off had left hidden data on the tmpfs; it is gone now");
+    }
     Ok(())
 }
 

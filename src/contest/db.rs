@@ -53,6 +53,12 @@ pub async fn competitions(conn: &mut Connection) -> Result<Vec<Competition>, Sto
     rows.iter().map(competition).collect()
 }
 
+/// The ids of all competitions.
+pub async fn ids(conn: &mut Connection) -> Result<Vec<CompetitionId>, StoreError> {
+    let rows = sqlx::query("SELECT id FROM competitions").fetch_all(conn).await?;
+    rows.iter().map(|row| row.parsed("id")).collect()
+}
+
 /// The competition of this slug.
 pub async fn by_slug(conn: &mut Connection, slug: &str) -> Result<Option<Competition>, StoreError> {
     let row =

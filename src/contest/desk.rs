@@ -74,6 +74,7 @@ pub async fn set_dates(
 ) -> Result<(), DeskError> {
     check_dates(dates)?;
     let mut tx = house.db.begin().await?;
+    db::lock(&mut tx, competition.id).await?;
     let phases = db::phases(&mut tx, competition.id).await?;
     if phases.len() != dates.len() {
         return Err(DeskError::NoPhase);
@@ -109,6 +110,8 @@ pub async fn set_merge_lock(
     at: Option<Timestamp>,
 ) -> Result<(), DeskError> {
     let mut tx = house.db.begin().await?;
+    // what another request saves meanwhile (an import, a publication) must not be written over
+    db::lock(&mut tx, competition.id).await?;
     let mut now_held = db::by_id(&mut tx, competition.id).await?.ok_or(DeskError::NoPhase)?;
     now_held.merge_lock_at = at;
     db::save(&mut tx, &now_held).await?;
@@ -124,6 +127,8 @@ pub async fn set_merge_lock(
 /// When the database fails.
 pub async fn unpublish(house: &House, competition: &Competition, organizer: UserId) -> Result<(), DeskError> {
     let mut tx = house.db.begin().await?;
+    // what another request saves meanwhile (an import, a publication) must not be written over
+    db::lock(&mut tx, competition.id).await?;
     let mut now_held = db::by_id(&mut tx, competition.id).await?.ok_or(DeskError::NoPhase)?;
     now_held.published_at = None;
     db::save(&mut tx, &now_held).await?;

@@ -1,24 +1,20 @@
 //! A bundle that an organizer uploaded and has not taken in yet: kept sealed, opened on a tmpfs alone,
 //! since it holds the hidden data. Each organizer has one at a time.
 
-use std::path::{Path, PathBuf};
-
 use tokio::io::AsyncRead;
 
 use super::bundle::{self, Bundle, BundleError, ImageTable, Limits, Report};
 use super::import::{self, ImportError, Imported};
+use super::scratch::Scratch;
 use crate::house::House;
-use crate::ids::UserId;
+use crate::ids::{CompetitionId, UserId};
 use crate::store::{ObjectError, ObjectKey};
-
-/// Where a bundle lies in plain while it is looked at.
-const TMPFS: &str = "/dev/shm";
 
 /// Why a draft cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum DraftError {
     /// A directory on the tmpfs cannot be made.
-    #[error("a directory on {TMPFS} cannot be made: {0}")]
+    #[error("a directory on the tmpfs /dev/shm cannot be made: {0}")]
     Scratch(#[from] std::io::Error),
     /// The bundle cannot be read at all.
     #[error(transparent)]
@@ -41,16 +37,6 @@ pub struct Draft {
     /// Everything there is to say about it.
     pub report: Report,
     scratch: Scratch,
-}
-
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, "an opened bundle could not be cleared away");
-        }
-    }
 }
 
 fn key(user: UserId) -> Result<ObjectKey, ObjectError> {
@@ -79,14 +65,20 @@ pub async fn open(
     user: UserId,
     knows: impl Fn(&str) -> bool + Send + 'static,
 ) -> Result<Draft, DraftError> {
-    let place = Path::new(TMPFS).join(format!("shuyu-draft-{}", hex::encode(house.entropy.bytes::<8>())));
-    std::fs::create_dir(&place)?;
-    let scratch = Scratch(place);
-    let zip = scratch.0.join("bundle.zip");
-    let staging = scratch.0.join("bundle");
+    open_at(house, &key(user)?, knows).await
+}
+
+async fn open_at(
+    house: &House,
+    key: &ObjectKey,
+    knows: impl Fn(&str) -> bool + Send + 'static,
+) -> Result<Draft, DraftError> {
+    let scratch = Scratch::new(house.entropy, "draft")?;
+    let zip = scratch.path().join("bundle.zip");
+    let staging = scratch.path().join("bundle");
     std::fs::create_dir(&staging)?;
-    std::fs::create_dir(scratch.0.join("packed"))?;
-    house.objects.get_to_file(&key(user)?, &zip).await?;
+    std::fs::create_dir(scratch.path().join("packed"))?;
+    house.objects.get_to_file(key, &zip).await?;
     let read = tokio::task::spawn_blocking(move || {
         let images = ImageTable { knows: &knows, setting: "SHUYU_IMAGES" };
         bundle::read_with_images(&zip, &staging, &Limits::default(), Some(images))
@@ -95,15 +87,77 @@ pub async fn open(
     Ok(Draft { bundle, report, scratch })
 }
 
-/// Takes a draft in under a slug and forgets it. `digest` is that of the bundle whose changes the
-/// organizer was shown.
+/// Takes a draft in under a slug, over the competition that the organizer was found to manage or
+/// (`None`) as a new one, and forgets it. `digest` is that of the bundle whose changes they were shown.
 ///
 /// # Errors
 /// [`DraftError::Other`] when the draft is another one by now, or has errors; [`ImportError`].
-pub async fn apply(house: &House, user: UserId, slug: &str, digest: &str) -> Result<Imported, DraftError> {
+pub async fn apply(
+    house: &House,
+    user: UserId,
+    target: (&str, Option<CompetitionId>),
+    digest: &str,
+) -> Result<Imported, DraftError> {
     let draft = open(house, user, |_| true).await?;
     let bundle = draft.bundle.as_ref().filter(|bundle| bundle.digest == digest).ok_or(DraftError::Other)?;
-    let imported = import::import(house, bundle, slug, user, &draft.scratch.0.join("packed")).await?;
+    let imported =
+        import::import_over(house, bundle, target, user, &draft.scratch.path().join("packed")).await?;
     house.objects.delete(&key(user)?).await?;
     Ok(imported)
+}
+
+/// A bundle that a program sent to be taken in at once: kept sealed like a draft, under a key of its
+/// own, so that it is no page's draft.
+#[derive(Debug)]
+pub struct Sent(ObjectKey);
+
+/// Keeps a sent bundle, `cap` bytes at most.
+///
+/// # Errors
+/// When it breaks off or is too large; nothing is kept then.
+pub async fn receive(
+    house: &House,
+    user: UserId,
+    content: impl AsyncRead + Send + Unpin,
+    cap: u64,
+) -> Result<Sent, ObjectError> {
+    let key = ObjectKey::hidden(format!("drafts/{user}-{}", hex::encode(house.entropy.bytes::<8>())))?;
+    house.objects.put_stream(&key, content, cap).await?;
+    Ok(Sent(key))
+}
+
+/// Reads a sent bundle and takes it in, under a slug and over the competition that was found to be the
+/// sender's (`None`: as a new one), unless it has errors, which are in the report. It is forgotten
+/// either way, and so it is when whoever sent it hangs up.
+///
+/// # Errors
+/// [`DraftError`], when it cannot be read at all or not be taken in.
+pub async fn take(
+    house: &House,
+    sent: Sent,
+    user: UserId,
+    (slug, expected): (&str, Option<CompetitionId>),
+    knows: impl Fn(&str) -> bool + Send + 'static,
+) -> Result<(Report, Option<Imported>), DraftError> {
+    let (house, slug) = (house.clone(), slug.to_owned());
+    let task = tokio::spawn(async move {
+        let taken = read_and_take(&house, &sent.0, user, (&slug, expected), knows).await;
+        house.objects.delete(&sent.0).await?;
+        taken
+    });
+    task.await.map_err(std::io::Error::other)?
+}
+
+async fn read_and_take(
+    house: &House,
+    key: &ObjectKey,
+    user: UserId,
+    target: (&str, Option<CompetitionId>),
+    knows: impl Fn(&str) -> bool + Send + 'static,
+) -> Result<(Report, Option<Imported>), DraftError> {
+    let draft = open_at(house, key, knows).await?;
+    let Some(bundle) = &draft.bundle else { return Ok((draft.report, None)) };
+    let packed = draft.scratch.path().join("packed");
+    let imported = import::import_over(house, bundle, target, user, &packed).await?;
+    Ok((draft.report, Some(imported)))
 }

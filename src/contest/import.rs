@@ -5,21 +5,22 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use zip::write::SimpleFileOptions;
 
+use super::bundle::Bundle;
 use super::bundle::diff::{Change, diff};
-use super::bundle::{self, Bundle, FileEntry};
-use super::db;
 use super::definition::{BundlePath, Definition};
 use super::model::{Competition, FileKind, Phase, StoredFile, Task};
+use super::{db, entry};
+use crate::airlock::lane1;
 use crate::audit::{self, Actor, Entry};
 use crate::crypto::{Sm3Hasher, sm3};
 use crate::house::House;
 use crate::ids::{CompetitionId, TaskId, UserId};
+use crate::people::make_organizer;
 use crate::store::{ObjectError, ObjectKey, StoreError, Tx};
 
 /// Why a bundle was not taken in.
@@ -67,8 +68,9 @@ pub fn is_slug(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-/// Imports `bundle` under `slug` for `owner`. `scratch` is an empty directory for packed folders.
-/// A new competition is a draft until it is published.
+/// Imports `bundle` under `slug` on the word of whoever holds the machine, over the competition of
+/// that name when there is one. `owner` becomes one of its organizers; those it has stay.
+/// `scratch` is an empty directory for packed folders.
 ///
 /// # Errors
 /// [`ImportError`]; the competition is then as it was.
@@ -79,26 +81,54 @@ pub async fn import(
     owner: UserId,
     scratch: &Path,
 ) -> Result<Imported, ImportError> {
+    let known = db::by_slug(&mut *house.db.read().await?, slug).await?.map(|c| c.id);
+    let imported = import_over(house, bundle, (slug, known), owner, scratch).await?;
+    let mut tx = house.db.begin().await?;
+    let by = (house.clock.now(), Actor::Operator);
+    make_organizer(&mut tx, owner, imported.competition.id, by).await?;
+    tx.commit().await?;
+    Ok(imported)
+}
+
+/// Imports `bundle` under a slug for `owner`, over the competition `expected`, which is the one they
+/// were found to manage; `None`: it has to be new, and is theirs then. `scratch` is an empty directory
+/// for packed folders. A new competition is a draft until it is published.
+///
+/// # Errors
+/// [`ImportError::NotYours`] when the slug has become another competition's meanwhile; any
+/// [`ImportError`] leaves the competition as it was.
+pub async fn import_over(
+    house: &House,
+    bundle: &Bundle,
+    (slug, expected): (&str, Option<CompetitionId>),
+    owner: UserId,
+    scratch: &Path,
+) -> Result<Imported, ImportError> {
     if !is_slug(slug) {
         return Err(ImportError::Slug(slug.to_owned()));
     }
     let existing = db::by_slug(&mut *house.db.read().await?, slug).await?;
+    refuse_another(existing.as_ref(), expected, slug)?;
     let (id, before) = match &existing {
         Some(c) => (c.id, db::files(&mut *house.db.read().await?, c.id).await?),
         None => (house.entropy.id(&house.clock), Vec::new()),
     };
-    let mut files = Vec::new();
-    let mut changed = Vec::new();
-    for wanted in wanted_files(&bundle.definition) {
-        let file = store_file(house, bundle, id, &wanted, &before, scratch).await?;
-        if !before.contains(&file) {
-            changed.push(file.path.clone());
-        }
-        files.push(file);
+    let (files, changed) = store_files(house, bundle, id, &before, scratch).await?;
+    let changes = existing.as_ref().map(|c| diff(&c.definition, &bundle.definition)).unwrap_or_default();
+    if let Some(competition) = &existing
+        && changes.is_empty()
+        && changed.is_empty()
+        && before.len() == files.len()
+    {
+        return Ok(Imported { competition: competition.clone(), created: false, changes, files: changed });
     }
     let now = house.clock.now();
-    let changes = existing.as_ref().map(|c| diff(&c.definition, &bundle.definition)).unwrap_or_default();
-    let mut competition = existing.clone().unwrap_or_else(|| Competition {
+    let mut tx = house.db.begin().await?;
+    db::lock(&mut tx, id).await?;
+    // storing the files took a while: what was decided meanwhile (published, teams locked) stays
+    let standing = db::by_slug(&mut tx, slug).await?;
+    refuse_another(standing.as_ref(), expected, slug)?;
+    let mut competition = standing.unwrap_or_else(|| Competition {
         id,
         slug: slug.to_owned(),
         definition: bundle.definition.clone(),
@@ -110,20 +140,15 @@ pub async fn import(
         created_by: owner,
         updated_at: now,
     });
-    if existing.is_some() && changes.is_empty() && changed.is_empty() && before.len() == files.len() {
-        return Ok(Imported { competition, created: false, changes, files: changed });
-    }
-    let mut tx = house.db.begin().await?;
-    db::lock(&mut tx, id).await?;
-    // storing the files took a while: what was decided meanwhile (published, teams locked) stays
-    if let Some(fresh) = db::by_id(&mut tx, id).await? {
-        competition = fresh;
-    }
+    let board_before = competition.definition.leaderboard.clone();
     competition.definition = bundle.definition.clone();
     competition.digest.clone_from(&bundle.digest);
     competition.revision += 1;
     competition.updated_at = now;
     save(&mut tx, house, &competition, &files, existing.as_ref()).await?;
+    if existing.is_some() && board_before != competition.definition.leaderboard {
+        rebuild_boards(&mut tx, house, &competition).await?;
+    }
     let action = if existing.is_some() { "competition.reimported" } else { "competition.imported" };
     let entry = Entry::new(now, Actor::User(owner), action, ("competition", id))
         .competition(id)
@@ -131,8 +156,57 @@ pub async fn import(
         .detail("digest", bundle.digest.as_str())
         .detail("revision", competition.revision);
     audit::record(&mut tx, entry).await?;
+    if existing.is_none() {
+        make_organizer(&mut tx, owner, id, (now, Actor::User(owner))).await?;
+    }
     tx.commit().await?;
+    house.ring();
     Ok(Imported { competition, created: existing.is_none(), changes, files: changed })
+}
+
+/// Makes every board anew by the rule and the columns that hold now: a column that has become hidden
+/// must not stand in rows that were made before.
+async fn rebuild_boards(tx: &mut Tx, house: &House, competition: &Competition) -> Result<(), StoreError> {
+    let board = &competition.definition.leaderboard;
+    let teams = entry::db::teams(tx, competition.id).await?;
+    for phase in db::phases(tx, competition.id).await? {
+        let mut version = None;
+        for team in &teams {
+            version = Some(lane1::update_standing(tx, board, phase.id, team.id).await?);
+        }
+        if let Some(version) = version {
+            crate::submission::announce_board(tx, house, phase.id, version).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A slow upload must not land on a competition that was made, or made anew, while it came in.
+fn refuse_another(
+    found: Option<&Competition>,
+    expected: Option<CompetitionId>,
+    slug: &str,
+) -> Result<(), ImportError> {
+    if found.map(|c| c.id) == expected { Ok(()) } else { Err(ImportError::NotYours(slug.to_owned())) }
+}
+
+/// Stores what the definition names; gives the files, and the paths of those that are new or changed.
+async fn store_files(
+    house: &House,
+    bundle: &Bundle,
+    id: CompetitionId,
+    before: &[StoredFile],
+    scratch: &Path,
+) -> Result<(Vec<StoredFile>, Vec<BundlePath>), ImportError> {
+    let (mut files, mut changed) = (Vec::new(), Vec::new());
+    for wanted in wanted_files(&bundle.definition) {
+        let file = store_file(house, bundle, id, &wanted, before, scratch).await?;
+        if !before.contains(&file) {
+            changed.push(file.path.clone());
+        }
+        files.push(file);
+    }
+    Ok((files, changed))
 }
 
 /// A path of the bundle that has to be stored, and whether its content is hidden.
@@ -249,7 +323,7 @@ pub fn pack(folder: &Path, target: &Path) -> io::Result<()> {
     archive.finish().map_err(io::Error::other)?.flush()
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
+pub(super) fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
@@ -375,105 +449,4 @@ pub async fn publish(house: &House, slug: &str, by: Option<UserId>) -> Result<Co
         tx.commit().await?;
     }
     Ok(competition)
-}
-
-/// Writes a competition as a bundle, a zip that imports to the same competition: the phases' dates
-/// are those that hold now. The zip holds the hidden data in plain: keep it like the data itself.
-///
-/// # Errors
-/// [`PublishError`]; a target that exists is not replaced.
-pub async fn export(house: &House, slug: &str, target: &Path) -> Result<(), PublishError> {
-    let mut conn = house.db.read().await?;
-    let competition =
-        db::by_slug(&mut conn, slug).await?.ok_or_else(|| PublishError::Unknown(slug.to_owned()))?;
-    let phases = db::phases(&mut conn, competition.id).await?;
-    let files = db::files(&mut conn, competition.id).await?;
-    drop(conn);
-    let mut definition = competition.definition;
-    for (declared, phase) in definition.phases.iter_mut().zip(&phases) {
-        declared.start = phase.starts_at;
-        declared.end = phase.ends_at;
-    }
-    let wrong = |problem: String| PublishError::Target { path: target.display().to_string(), problem };
-    // hidden data is opened on a tmpfs only
-    let scratch =
-        Path::new("/dev/shm").join(format!("shuyu-export-{}", hex::encode(house.entropy.bytes::<8>())));
-    let made = std::fs::DirBuilder::new().mode(0o700).create(&scratch);
-    made.map_err(|e| wrong(e.to_string()))?;
-    let laid = lay_out(house, &files, &scratch).await;
-    let written = match laid {
-        Ok(()) => {
-            let (scratch, target) = (scratch.clone(), target.to_owned());
-            let written =
-                tokio::task::spawn_blocking(move || write_zip(&definition, &scratch, &target)).await;
-            written.map_err(|e| e.to_string()).and_then(|w| w).map_err(wrong)
-        }
-        Err(error) => Err(error),
-    };
-    std::fs::remove_dir_all(&scratch).map_err(|e| wrong(e.to_string()))?;
-    written
-}
-
-async fn lay_out(house: &House, files: &[StoredFile], root: &Path) -> Result<(), PublishError> {
-    let wrong =
-        |path: &Path, problem: String| PublishError::Target { path: path.display().to_string(), problem };
-    for file in files {
-        let place = root.join(&file.path);
-        let parent = place.parent().unwrap_or(root);
-        std::fs::create_dir_all(parent).map_err(|e| wrong(parent, e.to_string()))?;
-        let key: ObjectKey = file.object_key.parse()?;
-        match file.kind {
-            FileKind::File => {
-                if !place.exists() {
-                    house.objects.get_to_file(&key, &place).await?;
-                }
-            }
-            FileKind::Directory => {
-                let packed = root.join(format!(".{}", file.digest));
-                house.objects.get_to_file(&key, &packed).await?;
-                let (from, to) = (packed.clone(), place.clone());
-                let unpacked = tokio::task::spawn_blocking(move || expand(&from, &to)).await;
-                unpacked.map_err(|e| e.to_string()).and_then(|u| u).map_err(|e| wrong(&place, e))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Unpacks a folder that [`pack`] made; folders may lie in one another, so a file may be there already.
-fn expand(packed: &Path, target: &Path) -> Result<(), String> {
-    let open = File::open(packed).map_err(|e| e.to_string())?;
-    let mut archive = zip::ZipArchive::new(open).map_err(|e| e.to_string())?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(|e| e.to_string())?;
-        let name = entry.enclosed_name().ok_or("a name leads outside")?;
-        let place = target.join(name);
-        std::fs::create_dir_all(place.parent().unwrap_or(target)).map_err(|e| e.to_string())?;
-        let mut file = File::create(&place).map_err(|e| e.to_string())?;
-        io::copy(&mut entry, &mut file).map_err(|e| e.to_string())?;
-    }
-    std::fs::create_dir_all(target).map_err(|e| e.to_string())?;
-    std::fs::remove_file(packed).map_err(|e| e.to_string())
-}
-
-fn write_zip(definition: &Definition, root: &Path, target: &Path) -> Result<(), String> {
-    let mut paths = Vec::new();
-    collect(root, &mut paths).map_err(|e| e.to_string())?;
-    let mut manifest = Vec::new();
-    for path in paths {
-        let file = File::open(&path).map_err(|e| e.to_string())?;
-        let (digest, size) = Sm3Hasher::digest_reader(file).map_err(|e| e.to_string())?;
-        let name = path.strip_prefix(root).ok().and_then(Path::to_str).ok_or("a name is not UTF-8")?;
-        manifest.push(FileEntry { path: name.to_owned(), size, sm3: digest.to_string() });
-    }
-    manifest.sort_by(|a, b| a.path.cmp(&b.path));
-    let out = File::options().write(true).create_new(true).mode(0o600).open(target);
-    let out = out.map_err(|e| e.to_string())?;
-    let mut open =
-        |entry: &FileEntry| File::open(root.join(&entry.path)).map(|f| Box::new(f) as Box<dyn io::Read>);
-    let written = bundle::write::write(definition, &manifest, &mut open, out).map_err(|e| e.to_string());
-    if written.is_err() {
-        std::fs::remove_file(target).map_err(|e| e.to_string())?;
-    }
-    written
 }

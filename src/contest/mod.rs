@@ -2,7 +2,8 @@
 //!
 //! Central types: [`definition::Definition`] (what the author declared), [`bundle::Bundle`] (a
 //! checked folder), [`model::Competition`] (what the installation holds). May call `store`, `audit`,
-//! `people`, and `submission::unpack` for its bounded unpacker; must never touch HTTP or Docker.
+//! `people`, `submission::unpack` for its bounded unpacker, and the airlock's boards when an import
+//! changes what they show; must never touch HTTP or Docker.
 
 pub mod announcements;
 pub mod bundle;
@@ -11,8 +12,11 @@ pub mod definition;
 pub mod desk;
 pub mod draft;
 pub mod entry;
+pub mod export;
+pub mod given;
 pub mod import;
 pub mod model;
+pub mod scratch;
 
 use crate::store::{Connection, StoreError};
 use model::Competition;

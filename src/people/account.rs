@@ -94,6 +94,9 @@ pub struct AccountPage {
     pub total: i64,
 }
 
+/// What is put behind the name of a verified organisation that somebody says is theirs.
+const CLAIMED: &str = "（自报）";
+
 /// The languages the pages speak.
 const LOCALES: [&str; 2] = ["zh-CN", "en"];
 
@@ -190,7 +193,10 @@ impl People {
             return Err(PeopleError::Faults(vec![Fault::new("login", "login-taken")]));
         }
         let actor = by.map_or(audit::Actor::User(id), Into::into);
-        let organisation = self.named_organisation(&mut tx, organisation, actor).await?;
+        let organisation = match by {
+            Some(_) => self.organisation_called(&mut tx, organisation, actor).await?,
+            None => self.named_organisation(&mut tx, organisation, actor, None).await?,
+        };
         let (password, locale) = (&hash, known_locale(&new.locale));
         let user = db::FreshUser { id, login: &login, name, email, password, organisation, locale, at: now };
         db::insert_user(&mut tx, user).await?;
@@ -238,7 +244,8 @@ impl People {
             return Err(PeopleError::Faults(faults));
         }
         let mut tx = self.db.begin().await?;
-        let organisation = self.named_organisation(&mut tx, organisation, actor.into()).await?;
+        let own = actor.organisation;
+        let organisation = self.named_organisation(&mut tx, organisation, actor.into(), own).await?;
         let locale = known_locale(&profile.locale);
         db::update_profile(&mut tx, actor.user, (name, email, locale), organisation).await?;
         let detail = json!({ "organisation": organisation });
@@ -247,8 +254,49 @@ impl People {
         Ok(tx.commit().await?)
     }
 
-    /// The organisation of that name, made when there is none.
+    /// The organisation that somebody names as theirs, made when there is none. Naming a verified one
+    /// does not make one a member of it: that stays a claim, an unverified organisation beside it,
+    /// unless they belong to it already or an administrator says so.
     async fn named_organisation(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+        by: audit::Actor,
+        own: Option<OrganisationId>,
+    ) -> Result<Option<OrganisationId>, PeopleError> {
+        let mut name = name.to_owned();
+        while let Some(known) = db::organisation_by_name(tx, &name).await? {
+            if known.verified_at.is_none() || own == Some(known.id) {
+                break;
+            }
+            name.push_str(CLAIMED);
+        }
+        self.organisation_called(tx, &name, by).await
+    }
+
+    /// Makes somebody a member of an organisation, verified or not, or (an empty name) of none.
+    ///
+    /// # Errors
+    /// [`PeopleError::Forbidden`] for others than administrators, [`PeopleError::Faults`] when the name
+    /// cannot be taken.
+    pub async fn set_organisation(&self, by: By<'_>, user: UserId, name: &str) -> Result<(), PeopleError> {
+        by.administering("manage users")?;
+        let name = name.trim();
+        if let Some(fault) = organisation_fault(name) {
+            return Err(PeopleError::Faults(vec![fault]));
+        }
+        let mut tx = self.db.begin().await?;
+        let stored = db::user(&mut tx, user).await?.ok_or(PeopleError::Unknown("user"))?;
+        let organisation = self.organisation_called(&mut tx, name, by.into()).await?;
+        let profile = (stored.name.as_str(), stored.email.as_str(), stored.locale.as_str());
+        db::update_profile(&mut tx, user, profile, organisation).await?;
+        let detail = json!({ "organisation": organisation });
+        self.audited(&mut tx, Deed::by(by, "user.organisation.set", "user", user).detail(detail)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The organisation of that name, made when there is none.
+    async fn organisation_called(
         &self,
         tx: &mut Tx,
         name: &str,
@@ -267,7 +315,7 @@ impl People {
         Ok(Some(id))
     }
 
-    /// Changes a person's own password and ends all their other sessions.
+    /// Changes a person's own password, ends all their other sessions and revokes their tokens.
     ///
     /// # Errors
     /// [`PeopleError::Faults`] when the old password is wrong or the new one cannot be taken.
@@ -292,7 +340,9 @@ impl People {
         let hash = self.gate.hash(new).await?;
         let mut tx = self.db.begin().await?;
         db::set_password(&mut tx, actor.user, &hash).await?;
-        keys::end_sessions(&mut tx, actor.user, keep, self.clock.now()).await?;
+        let now = self.clock.now();
+        keys::end_sessions(&mut tx, actor.user, keep, now).await?;
+        keys::end_tokens(&mut tx, actor.user, None, now).await?;
         self.audited(&mut tx, Deed::by(actor, "user.password.changed", "user", actor.user)).await?;
         Ok(tx.commit().await?)
     }

@@ -1,12 +1,14 @@
 //! Giving and taking roles, and recognising who holds them.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
 use super::record::{By, Deed};
 use super::{Actor, Grant, People, PeopleError, Role, Scope, db};
+use crate::audit::{self, Entry};
 use crate::ids::{CompetitionId, TokenId, UserId};
-use crate::store::Connection;
+use crate::store::{Connection, StoreError, Tx};
 
 /// Somebody who holds a role.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +33,27 @@ fn may_give(by: By<'_>, grant: Grant) -> Result<(), PeopleError> {
         return Ok(());
     }
     by.administering("give this role")
+}
+
+/// Makes somebody an organizer of a competition, in the transaction that takes it in. Gives whether
+/// that is new; one who is its organizer already stays so.
+///
+/// # Errors
+/// When the database fails.
+pub async fn make_organizer(
+    tx: &mut Tx,
+    user: UserId,
+    competition: CompetitionId,
+    (at, by): (Timestamp, audit::Actor),
+) -> Result<bool, StoreError> {
+    let grant = Grant { role: Role::Organizer, competition: Some(competition) };
+    let giver = by.user().map_or_else(|| by.to_string(), |giver| giver.to_string());
+    let fresh = db::insert_grant(tx, user, grant, (at, &giver)).await?;
+    if fresh {
+        let entry = Entry::new(at, by, "role.granted", ("user", user)).competition(competition);
+        audit::record(tx, entry.detail("role", grant.role.as_str())).await?;
+    }
+    Ok(fresh)
 }
 
 impl People {

@@ -19,7 +19,7 @@ mod role;
 use std::sync::Arc;
 
 pub use account::{AccountPage, NewUser, Profile, UserFilter, UserRow};
-pub use grant::Holder;
+pub use grant::{Holder, make_organizer};
 pub use keys::{NewToken, Opened, SessionRow, SessionTerms, Signed, TokenRow};
 pub use login::Visitor;
 pub use organisation::Organisation;

@@ -106,7 +106,8 @@ impl FromStr for Scope {
 pub struct Grant {
     /// The role.
     pub role: Role,
-    /// Where it holds; `None`: in the whole installation, so in every competition.
+    /// Where it holds; `None`: in the whole installation. An organizer of the whole installation may
+    /// make competitions, and runs those alone that are theirs by a grant of their own.
     pub competition: Option<CompetitionId>,
 }
 
@@ -137,9 +138,10 @@ impl Actor {
         self.grants.iter().any(|grant| grant.role == role && grant.competition.is_none())
     }
 
+    /// Whether the role is held in this very competition. Holding it in the whole installation is not
+    /// enough: who may make competitions does not run everybody else's.
     fn holds_in(&self, role: Role, competition: CompetitionId) -> bool {
-        let here = |grant: &Grant| grant.competition.is_none_or(|c| c == competition);
-        self.grants.iter().any(|grant| grant.role == role && here(grant))
+        self.grants.contains(&Grant { role, competition: Some(competition) })
     }
 
     /// May run the service: people, organisations, status.
@@ -152,7 +154,7 @@ impl Actor {
         self.scope >= Scope::Organize && (self.holds(Role::Organizer) || self.holds(Role::Administrator))
     }
 
-    /// May change the competition and see its submissions.
+    /// May change the competition and see its submissions: its own organizers, and administrators.
     pub fn may_manage(&self, competition: CompetitionId) -> bool {
         self.scope >= Scope::Organize
             && (self.holds_in(Role::Organizer, competition) || self.holds(Role::Administrator))
@@ -221,6 +223,17 @@ mod tests {
         assert!(!reader.may_submit() && !reader.may_manage(here) && !reader.may_administer());
         let organizer = actor(all, Scope::Organize);
         assert!(organizer.may_manage(here) && organizer.may_check() && !organizer.may_administer());
+    }
+
+    #[test]
+    fn who_may_make_competitions_does_not_run_those_of_others() {
+        let (mine, other) = (Entropy.id(&Clock::system()), Entropy.id(&Clock::system()));
+        let maker = Grant { role: Role::Organizer, competition: None };
+        let judge = Grant { role: Role::Judge, competition: None };
+        let own = Grant { role: Role::Organizer, competition: Some(mine) };
+        let organizer = actor(vec![maker, judge, own], Scope::Admin);
+        assert!(organizer.may_create_competitions() && organizer.may_manage(mine));
+        assert!(!organizer.may_manage(other) && !organizer.may_judge(other));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Explain for EntryError {
         match self {
             Self::TermsNotAccepted | Self::NotAdmitted(_) | Self::TeamsLocked(_) => StatusCode::FORBIDDEN,
             Self::InTeam(_) | Self::NoTeam | Self::TeamFull(_) | Self::LastMember(_) => StatusCode::CONFLICT,
-            Self::NameTaken(_) | Self::BadName => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NameTaken(_) | Self::BadName | Self::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BadInvitation => StatusCode::GONE,
             Self::NoRegistration => StatusCode::NOT_FOUND,
             Self::Store(error) => error.status(),
@@ -76,6 +76,7 @@ impl Explain for EntryError {
             Self::BadInvitation => "bad-invitation",
             Self::TeamFull(_) => "team-full",
             Self::LastMember(_) => "last-member",
+            Self::NoReason => "no-reason",
             Self::NoRegistration => "not-found",
             Self::Store(error) => error.code(),
         }

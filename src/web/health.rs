@@ -7,20 +7,26 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::SignedDuration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 
 use super::App;
-use crate::store::{Db, Engine};
+use crate::contest::db as contest_db;
+use crate::store::{Db, Engine, StoreError};
+use crate::submission::queue;
 
 /// Free space below which the disk is not well, in bytes.
 const LEAST_FREE: u64 = 1 << 30;
+
+/// A worker that was not heard of for so long counts as dead.
+const HEARD_OF: SignedDuration = SignedDuration::from_secs(60);
 
 type Asked = dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync;
 
@@ -91,11 +97,16 @@ impl Check {
     }
 }
 
+/// The bytes that may still be written under a directory.
+fn free_bytes(directory: &Path) -> Result<u64, rustix::io::Errno> {
+    let stat = rustix::fs::statvfs(directory)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 async fn free_space(directory: PathBuf) -> Result<String, String> {
     let shown = directory.display().to_string();
-    let found = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&directory)).await;
-    let stat = found.map_err(|e| e.to_string())?.map_err(|e| format!("{shown}: {e}"))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let found = tokio::task::spawn_blocking(move || free_bytes(&directory)).await;
+    let free = found.map_err(|e| e.to_string())?.map_err(|e| format!("{shown}: {e}"))?;
     let line = format!("{} free under {shown}", super::format::size(i64::try_from(free).unwrap_or(i64::MAX)));
     if free < LEAST_FREE { Err(format!("{line}: make room, at least 1 GiB")) } else { Ok(line) }
 }
@@ -133,17 +144,60 @@ fn recorder() -> &'static PrometheusHandle {
     })
 }
 
-pub(super) async fn metrics() -> Response {
+pub(super) async fn metrics(State(app): State<App>) -> Response {
     let handle = recorder();
+    if let Err(error) = gauge_queue(&app).await {
+        tracing::warn!(%error, "metrics: the queue could not be counted");
+    }
+    let directory = app.settings.data_dir.clone();
+    if let Ok(Ok(free)) = tokio::task::spawn_blocking(move || free_bytes(&directory)).await {
+        metrics::gauge!("shuyu_disk_free_bytes").set(free as f64);
+    }
     handle.run_upkeep();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+}
+
+/// Sets the gauges of the queue and its workers to what holds now.
+async fn gauge_queue(app: &App) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let mut conn = app.db.read().await?;
+    let mut queued = 0;
+    for competition in contest_db::ids(&mut conn).await? {
+        queued += queue::db::load_of(&mut conn, competition).await?.0;
+    }
+    let running = queue::db::under_way(&mut conn).await?;
+    let lapsed = i64::try_from(queue::db::lapsed(&mut conn, now).await?.len()).unwrap_or(running);
+    let alive = |worker: &queue::db::Worker| {
+        worker.stopped_at.is_none() && now.duration_since(worker.seen_at) < HEARD_OF
+    };
+    let workers = queue::db::workers(&mut conn, now).await?.iter().filter(|w| alive(w)).count();
+    metrics::gauge!("shuyu_runs_queued").set(queued as f64);
+    metrics::gauge!("shuyu_runs_running").set(running as f64);
+    metrics::gauge!("shuyu_leases_open").set((running - lapsed).max(0) as f64);
+    metrics::gauge!("shuyu_workers_alive").set(workers as f64);
+    Ok(())
+}
+
+/// The method as a label: anybody may send any word as a method, and each label is kept for good.
+fn method_label(method: &Method) -> &'static str {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    let words = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    known.iter().zip(words).find(|(known, _)| *known == method).map_or("OTHER", |(_, word)| word)
 }
 
 /// Counts and times requests by the route that took them.
 pub(super) async fn measured(request: Request, next: Next) -> Response {
     recorder();
     let begun = Instant::now();
-    let method = request.method().as_str().to_owned();
+    let method = method_label(request.method()).to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();

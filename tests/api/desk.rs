@@ -1,7 +1,11 @@
 //! What organizers do over the API.
 
+use futures_util::TryStreamExt as _;
 use reqwest::Method;
 use serde_json::json;
+use shuyu::catalog::{self, CatalogError};
+use shuyu::contest::definition::DatasetUse;
+use shuyu::people::Role;
 
 use super::support::arena::{Arena, BundleFiles, SLUG, finished, leaderboard, off_by, put_bundle, send_json};
 use super::{bare, problem, submit};
@@ -104,6 +108,71 @@ async fn a_bundle_is_taken_in_again_refused_with_its_faults_and_given_out() {
         async move { organizer.get(&path).await.ok().json()["title"].clone() }
     };
     assert_eq!(title("rainfall-copy").await, title(SLUG).await);
-    let spool = arena.app.app.settings.work_dir.join("spool");
-    assert_eq!(std::fs::read_dir(spool).unwrap().count(), 0);
+    // a bundle holds hidden data: it never lies on the disk but sealed, and not even so afterwards
+    assert!(!arena.app.app.settings.work_dir.join("spool").exists());
+    let kept = arena.app.app.house.objects.list("drafts").try_collect::<Vec<_>>().await.unwrap();
+    assert!(kept.is_empty(), "{kept:?}");
+    let root = arena.app.admin("root").await;
+    let log = root.get("/admin/audit?action=competition.exported").await.ok();
+    assert!(log.body.contains("competition.exported"), "{log:#?}");
+}
+
+#[tokio::test]
+async fn an_organizer_of_the_installation_does_not_run_the_competitions_of_others() {
+    let arena = Arena::waiting(&BundleFiles::new(), |_| {}).await;
+    let otto = arena.app.user_with("otto", &[Role::Organizer]).await;
+    let otto = otto.program(&otto.token("organize").await);
+    let desk = format!("/api/v1/competitions/{SLUG}");
+    problem(&otto.get(&format!("{desk}/bundle")).await, 403, "forbidden");
+    let dates = json!({ "ends_at": "2001-01-01T00:00:00Z" });
+    let moved = send_json(&otto, Method::PATCH, &format!("{desk}/desk/phases/0"), &dates).await;
+    problem(&moved, 403, "forbidden");
+    problem(&put_bundle(&otto, SLUG, BundleFiles::new().zip()).await, 409, "slug-taken");
+    // whoever takes a bundle in runs what came of it
+    put_bundle(&otto, "snowfall", BundleFiles::new().zip()).await.is(201);
+    put_bundle(&otto, "snowfall", BundleFiles::new().zip()).await.ok();
+    bare(&otto, Method::POST, "/api/v1/competitions/snowfall/desk/publish").await.ok();
+}
+
+#[tokio::test]
+async fn whoever_is_not_admitted_is_told_why() {
+    let arena = Arena::waiting(&BundleFiles::new(), |_| {}).await;
+    arena.participant("alice", "submit").await;
+    let id = arena.app.id_of("alice").await;
+    let path = format!("/api/v1/competitions/{SLUG}/desk/participants/{id}");
+    let removed = |reason: &str| json!({ "state": "removed", "reason": reason });
+    problem(&send_json(&arena.organizer, Method::PUT, &path, &removed(" ")).await, 422, "no-reason");
+    send_json(&arena.organizer, Method::PUT, &path, &removed("two accounts")).await.ok();
+}
+
+#[tokio::test]
+async fn a_column_that_becomes_hidden_leaves_the_rows_that_stand() {
+    let arena = Arena::working(&BundleFiles::new()).await;
+    let alice = arena.participant("alice", "submit").await;
+    let location = submit(&alice, off_by(2.0), &[]).await.is(201).header("location").to_owned();
+    finished(&alice, &location).await;
+    let before = alice.get(&leaderboard()).await.ok().json();
+    assert_eq!(before["entries"][0]["scores"], json!({ "rmse": 2.0 }));
+    let hidden = BundleFiles::new()
+        .with("sorting: asc, hidden: true", "sorting: asc, hidden: false")
+        .with("sorting: asc, precision: 3", "sorting: asc, precision: 3, hidden: true");
+    put_bundle(&arena.organizer, SLUG, hidden.zip()).await.ok();
+    let after = alice.get(&leaderboard()).await.ok().json();
+    assert_eq!((&after["total"], &after["entries"][0]["scores"]), (&json!(1), &json!({})), "{after:#}");
+    assert!(after["version"].as_i64() > before["version"].as_i64(), "{after:#}");
+    assert!(!alice.get(&location).await.ok().body.contains("rmse"));
+    let organizer = arena.organizer.get(&leaderboard()).await.ok().json();
+    assert_eq!(organizer["entries"][0]["hidden_scores"]["rmse"], 2.0, "{organizer:#}");
+    arena.close().await;
+}
+
+#[tokio::test]
+async fn nothing_is_scored_on_a_dataset_that_nobody_catalogued() {
+    let arena = Arena::waiting(&BundleFiles::new(), |_| {}).await;
+    let mut conn = arena.app.app.db.read().await.unwrap();
+    let here = shuyu::contest::db::by_slug(&mut conn, SLUG).await.unwrap().unwrap();
+    catalog::authorise_scoring(&mut conn, here.id, &[]).await.unwrap();
+    let unknown = [DatasetUse { slug: "nowhere".to_owned(), version: 1 }];
+    let refused = catalog::authorise_scoring(&mut conn, here.id, &unknown).await;
+    assert!(matches!(refused, Err(CatalogError::Unknown(_))), "{refused:?}");
 }

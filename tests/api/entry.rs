@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::support::arena::{Arena, BundleFiles, SLUG, off_by, register, send_json};
+use super::support::arena::{Arena, BundleFiles, SLUG, off_by, put_bundle, register, send_json};
 use super::support::{PASSWORD, TestApp};
 use super::{bare, problem, submit};
 
@@ -42,8 +42,14 @@ async fn only_what_is_public_can_be_downloaded() {
         listed["items"].as_array().unwrap().iter().map(|f| json!([f["name"], f["kind"]])).collect();
     assert_eq!(names, [json!(["kit.zip", "starting_kit"]), json!(["public.zip", "public_data"])]);
     let file = &listed["items"][1];
-    let response =
-        reqwest::get(format!("http://{}{}", arena.app.address, file["url"].as_str().unwrap())).await.unwrap();
+    let path = file["url"].as_str().unwrap();
+    problem(&visitor.get(path).await, 401, "token-needed");
+    let alice = arena.app.user("alice").await;
+    let alice = alice.program(&alice.token("submit").await);
+    problem(&alice.get(path).await, 403, "not-admitted");
+    register(&alice).await.ok();
+    let url = format!("http://{}{path}", arena.app.address);
+    let response = reqwest::Client::new().get(url).bearer_auth(alice.bearer()).send().await.unwrap();
     assert_eq!(response.headers()["content-length"], file["size"].to_string().as_str());
     let bytes = response.bytes().await.unwrap();
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes.to_vec())).unwrap();
@@ -62,6 +68,23 @@ async fn only_what_is_public_can_be_downloaded() {
     }
     let all = arena.organizer.get(&files).await.ok().json();
     assert_eq!(all["total"], 3, "the organizer sees those of phases that have not begun");
+
+    let mut stricter = BundleFiles::new();
+    stricter.0.insert("terms.md".to_owned(), b"Be fair, and share nothing.".to_vec());
+    put_bundle(&arena.organizer, SLUG, stricter.zip()).await.ok();
+    problem(&alice.get(path).await, 403, "terms-not-accepted");
+    register(&alice).await.ok();
+    alice.get(path).await.ok();
+}
+
+#[tokio::test]
+async fn reference_data_that_is_offered_under_another_name_stays_inside() {
+    let bundle = BundleFiles::new().with("starting_kit: kit", "starting_kit: reference");
+    let arena = Arena::waiting(&bundle, |_| {}).await;
+    let alice = arena.participant("alice", "submit").await;
+    let files = format!("/api/v1/competitions/{SLUG}/files");
+    assert_eq!(alice.get(&files).await.ok().json()["total"], 1);
+    problem(&alice.get(&format!("{files}/reference")).await, 404, "not-found");
 }
 
 #[tokio::test]

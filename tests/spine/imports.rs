@@ -1,6 +1,7 @@
 //! Importing, importing again, and exporting.
 
-use shuyu::contest::import;
+use shuyu::audit::Actor;
+use shuyu::contest::{export, import};
 use shuyu::submission::model::State;
 
 use super::bundles::{closed, native, predictions};
@@ -46,10 +47,10 @@ async fn an_exported_bundle_imports_to_the_same_competition() {
     tx.commit().await.unwrap();
 
     let target = world.dir.path().join("out.zip");
-    import::export(&world.house, "original", &target).await.unwrap();
+    export::export(&world.house, "original", Actor::Operator, &target).await.unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&target).unwrap().permissions());
     assert_eq!(mode & 0o077, 0, "the hidden data in it is nobody else's");
-    import::export(&world.house, "original", &target)
+    export::export(&world.house, "original", Actor::Operator, &target)
         .await
         .expect_err("a target that exists is not replaced");
 

@@ -13,7 +13,7 @@ use crate::audit::{self, Actor, Entry};
 use crate::clock::{Clock, Entropy};
 use crate::crypto::Sm3Digest;
 use crate::ids::{TeamId, UserId};
-use crate::store::{StoreError, Tx};
+use crate::store::{Connection, StoreError, Tx};
 
 /// Members that a team may have.
 pub const TEAM_LIMIT: usize = 10;
@@ -51,6 +51,9 @@ pub enum EntryError {
     /// Leaving would lose submissions.
     #[error("team {0:?} has submitted and you are its last member, so you cannot leave it")]
     LastMember(String),
+    /// Someone is refused or removed without a reason.
+    #[error("give a reason; the person will read it")]
+    NoReason,
     /// The person is not registered.
     #[error("no registration of this person is known; refresh the page")]
     NoRegistration,
@@ -89,10 +92,10 @@ pub async fn register(
     Ok(state)
 }
 
-/// The organizer's decision on a registration.
+/// The organizer's decision on a registration. Whoever is not admitted is told why.
 ///
 /// # Errors
-/// [`EntryError::NoRegistration`] when the person never registered.
+/// [`EntryError::NoReason`]; [`EntryError::NoRegistration`] when the person never registered.
 pub async fn decide(
     tx: &mut Tx,
     clock: &Clock,
@@ -102,7 +105,10 @@ pub async fn decide(
     state: ParticipantState,
     reason: &str,
 ) -> Result<(), EntryError> {
-    let now = clock.now();
+    let (now, reason) = (clock.now(), reason.trim());
+    if state != ParticipantState::Approved && reason.is_empty() {
+        return Err(EntryError::NoReason);
+    }
     if !db::decide(tx, competition.id, user, state, organizer, reason, now).await? {
         return Err(EntryError::NoRegistration);
     }
@@ -118,12 +124,12 @@ pub async fn decide(
 /// # Errors
 /// [`EntryError::NotAdmitted`] or [`EntryError::TermsNotAccepted`].
 pub async fn admitted(
-    tx: &mut Tx,
+    conn: &mut Connection,
     competition: &Competition,
     user: UserId,
     terms: &str,
 ) -> Result<(), EntryError> {
-    let registration = db::registration(tx, competition.id, user).await?;
+    let registration = db::registration(conn, competition.id, user).await?;
     match registration {
         Some((ParticipantState::Approved, accepted)) if accepted == terms => Ok(()),
         Some((ParticipantState::Approved, _)) => Err(EntryError::TermsNotAccepted),
@@ -276,13 +282,14 @@ pub async fn invite(
 /// # Errors
 /// [`EntryError::BadInvitation`] when there is none.
 pub async fn invited_to(
-    tx: &mut Tx,
+    conn: &mut Connection,
     competition: &Competition,
     secret: &str,
 ) -> Result<(Team, Vec<Membership>), EntryError> {
     let digest = Sm3Digest::of(secret.as_bytes()).to_string();
-    let team = db::team_by_invitation(tx, competition.id, &digest).await?.ok_or(EntryError::BadInvitation)?;
-    let members = db::members(tx, team.id).await?;
+    let team =
+        db::team_by_invitation(conn, competition.id, &digest).await?.ok_or(EntryError::BadInvitation)?;
+    let members = db::members(conn, team.id).await?;
     Ok((team, members))
 }
 
@@ -350,7 +357,7 @@ pub async fn leave(
 /// # Errors
 /// When the database fails.
 pub async fn participants(
-    conn: &mut crate::store::Connection,
+    conn: &mut Connection,
     competition: &Competition,
 ) -> Result<Vec<Participant>, StoreError> {
     db::participants(conn, competition.id).await

@@ -41,7 +41,7 @@ impl People {
         Ok(people_db::user(&mut connection, owner).await?.ok_or(PeopleError::StaleLink)?.login)
     }
 
-    /// Sets a new password with a link, ends all sessions and lifts a lock-out.
+    /// Sets a new password with a link, ends all sessions, revokes all tokens and lifts a lock-out.
     ///
     /// # Errors
     /// [`PeopleError::StaleLink`], or [`PeopleError::Faults`] when the password cannot be taken;
@@ -62,6 +62,7 @@ impl People {
         let user = db::use_reset(&mut tx, &digest(secret), now).await?.ok_or(PeopleError::StaleLink)?;
         people_db::set_password(&mut tx, user, &hash).await?;
         db::revoke_sessions(&mut tx, user, (None, None), now).await?;
+        db::revoke_tokens(&mut tx, user, None, now).await?;
         self.audited(&mut tx, Deed::own(user, "user.password.reset")).await?;
         Ok(tx.commit().await?)
     }

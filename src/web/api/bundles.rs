@@ -1,5 +1,7 @@
 //! Competition bundles: taken in with everything there is to say about them, and given out.
 
+use std::io;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::{Multipart, MultipartRejection};
@@ -8,21 +10,21 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use tokio_util::io::ReaderStream;
+use tokio_util::io::{ReaderStream, StreamReader};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ask::{Answer, Here, Misread, Refusal, in_path};
 use super::files::attachment;
-use super::spool::Spooled;
-use crate::audit::{self, Entry};
-use crate::contest::bundle::{self, Bundle, BundleError, Finding, Limits, Report, Severity};
+use crate::contest::bundle::{Finding, Limits, Report, Severity};
 use crate::contest::db as contest_db;
-use crate::contest::import::{self, ImportError, Imported};
+use crate::contest::import::{ImportError, Imported};
+use crate::contest::{draft, export};
+use crate::ids::CompetitionId;
 use crate::sandbox::ImageTable;
 use crate::web::App;
 use crate::web::error::{Explain, FieldFault};
@@ -129,31 +131,10 @@ impl Explain for Faulty {
     }
 }
 
-/// A directory of the work directory that is gone when this is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn under(app: &App, folder: &Path) -> Result<Self, BundleError> {
-        let path = folder.join(format!("shuyu-bundle-{}", hex::encode(app.entropy.bytes::<12>())));
-        let failed = |source| BundleError::Io { what: format!("making {}", path.display()), source };
-        for part in ["bundle", "packed"] {
-            std::fs::create_dir_all(path.join(part)).map_err(failed)?;
-        }
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "a bundle's directory could not be removed");
-        }
-    }
-}
-
 /// The short name that a path gives, and whoever may take in a bundle under it.
 struct Target {
     slug: String,
+    known: Option<CompetitionId>,
     bearer: Bearer,
 }
 
@@ -166,9 +147,11 @@ impl FromRequestParts<App> for Target {
         let known = contest_db::by_slug(&mut *app.db.read().await?, &slug).await?;
         let Bearer(actor) = &bearer;
         match known {
-            Some(competition) if actor.may_manage(competition.id) => Ok(Self { slug, bearer }),
+            Some(competition) if actor.may_manage(competition.id) => {
+                Ok(Self { slug, known: Some(competition.id), bearer })
+            }
             Some(_) if actor.may_create_competitions() => Err(ImportError::NotYours(slug).into()),
-            None if actor.may_create_competitions() => Ok(Self { slug, bearer }),
+            None if actor.may_create_competitions() => Ok(Self { slug, known: None, bearer }),
             _ => Err(Refusal::forbidden()),
         }
     }
@@ -189,22 +172,24 @@ async fn put(
     target: Target,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Answer<(StatusCode, Json<ImportView>)> {
-    let Target { slug, bearer: Bearer(actor) } = target;
+    let Target { slug, known, bearer: Bearer(actor) } = target;
     app.limits.check(Limited::Upload, &actor.user.to_string())?;
     let mut fields = multipart.map_err(|_| Misread::media_type("multipart/form-data"))?;
     let cap = Limits::default().unpack.total_bytes;
-    let mut file = None;
+    let mut sent = None;
     while let Some(field) = fields.next_field().await.map_err(|e| Misread::broken(e.body_text()))? {
         if field.name() == Some("file") {
-            file = Some(Spooled::take(&app, field, cap).await?);
+            let content = Box::pin(field.map_err(|error| io::Error::other(error.body_text())));
+            // it holds the hidden data: sealed from its first byte on
+            sent = Some(draft::receive(&app.house, actor.user, StreamReader::new(content), cap).await?);
+            break;
         }
     }
-    let file = file.ok_or_else(|| Misread::field("file", "required"))?;
-    let scratch = Scratch::under(&app, &app.settings.work_dir.join("spool"))?;
-    let (bundle, report) = read(&app, &file, &scratch).await?;
-    let Some(bundle) = bundle else { return Err(Faulty(report).into()) };
-    let packed = scratch.0.join("packed");
-    let imported = import::import(&app.house, &bundle, &slug, actor.user, &packed).await?;
+    let sent = sent.ok_or_else(|| Misread::field("file", "required"))?;
+    let images = ImageTable::with(app.settings.images.clone());
+    let knows = move |name: &str| images.local(name).is_ok();
+    let (report, imported) = draft::take(&app.house, sent, actor.user, (&slug, known), knows).await?;
+    let Some(imported) = imported else { return Err(Faulty(report).into()) };
     let status = if imported.created { StatusCode::CREATED } else { StatusCode::OK };
     let Imported { competition, created, changes, files } = imported;
     let changes = changes.into_iter().map(|c| ChangeView { path: c.path, old: c.old, new: c.new });
@@ -219,24 +204,6 @@ async fn put(
     Ok((status, Json(view)))
 }
 
-async fn read(app: &App, file: &Spooled, scratch: &Scratch) -> Answer<(Option<Bundle>, Report)> {
-    let (path, staging) = (scratch.0.join("bundle.zip"), scratch.0.join("bundle"));
-    let moved = tokio::fs::rename(file.path(), &path).await;
-    moved.map_err(|source| BundleError::Io { what: "keeping the bundle".to_owned(), source })?;
-    let images = ImageTable::with(app.settings.images.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        let knows = |name: &str| images.local(name).is_ok();
-        let setting = "SHUYU_IMAGES (or [images] in the configuration)";
-        let table = bundle::ImageTable { knows: &knows, setting };
-        bundle::read_with_images(&path, &staging, &Limits::default(), Some(table))
-    });
-    let read = reading.await.map_err(|error| BundleError::Io {
-        what: "reading the bundle".to_owned(),
-        source: std::io::Error::other(error),
-    })?;
-    Ok(read?)
-}
-
 /// Get the competition as a bundle that imports to the same competition.
 ///
 /// The zip holds the hidden data in plain: keep it like the data itself. That it was given out is
@@ -249,19 +216,7 @@ async fn read(app: &App, file: &Spooled, scratch: &Scratch) -> Answer<(Option<Bu
 async fn get(State(app): State<App>, here: Here) -> Answer<Response> {
     let actor = here.organizer()?;
     let c = &here.competition;
-    // hidden data lies in plain on a tmpfs only, and only until it is sent
-    let scratch = Scratch::under(&app, Path::new("/dev/shm"))?;
-    let target = scratch.0.join("bundle.zip");
-    import::export(&app.house, &c.slug, &target).await?;
-    let entry = Entry::new(app.clock.now(), actor.into(), "competition.exported", ("competition", c.id));
-    let mut tx = app.db.begin().await?;
-    audit::record(&mut tx, entry.competition(c.id)).await?;
-    tx.commit().await?;
-    let opened = tokio::fs::File::open(&target).await;
-    let failed = |source| BundleError::Io { what: "opening the bundle".to_owned(), source };
-    let file = opened.map_err(failed)?;
-    let size = file.metadata().await.map_err(failed)?.len();
-    drop(scratch);
+    let (file, size) = export::export_to_send(&app.house, &c.slug, actor.into()).await?;
     let headers = [
         (CONTENT_TYPE, "application/zip".to_owned()),
         (CONTENT_LENGTH, size.to_string()),

@@ -1,5 +1,6 @@
-//! Files of a competition that anybody who sees it may have: starting kits, public data, and what
-//! the organizer makes available. Nothing else of a bundle can be named here.
+//! Files that a competition gives out: starting kits, public data, and what the organizer makes
+//! available. Anybody who sees the competition may know of them; those who take part and have accepted
+//! its terms may have them. Nothing else of a bundle can be named here.
 
 use axum::Json;
 use axum::body::Body;
@@ -17,8 +18,9 @@ use utoipa_axum::routes;
 
 use super::ask::{Answer, Here, Refusal, in_path};
 use crate::contest::db as contest_db;
-use crate::contest::model::{FileKind, PhaseTime, StoredFile};
-use crate::store::{Class, ObjectKey};
+use crate::contest::given::{Given, Use, given_out, is_plain, may_have};
+use crate::contest::model::{FileKind, StoredFile};
+use crate::store::ObjectKey;
 use crate::web::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -69,60 +71,42 @@ pub(super) struct FileList {
     pub total: usize,
 }
 
-/// The files that the asker may have now: those of phases that have begun, for organizers all.
+/// The files that the asker may know of now: those of phases that have begun, for organizers all.
 async fn open_files(app: &App, here: &Here) -> Answer<Vec<(FileView, StoredFile)>> {
     let mut conn = app.db.read().await?;
     let c = &here.competition;
     let (phases, stored) =
         (contest_db::phases(&mut conn, c.id).await?, contest_db::files(&mut conn, c.id).await?);
     drop(conn);
-    let (now, d) = (app.clock.now(), &c.definition);
-    let mut wanted: Vec<(&str, &'static str, i64)> = Vec::new();
-    for phase in phases.iter().filter(|p| here.is_organizer() || p.time(now) != PhaseTime::Ahead) {
-        let mut add = |path: &Option<String>, kind| {
-            if let Some(path) = path.as_deref()
-                && !wanted.iter().any(|(known, ..)| *known == path)
-            {
-                // the definition outlives the loop's borrow of the phase
-                let known = stored.iter().find(|file| file.path == path);
-                wanted.extend(known.map(|file| (file.path.as_str(), kind, phase.position)));
-            }
-        };
-        add(&phase.definition.starting_kit, "starting_kit");
-        add(&phase.definition.public_data, "public_data");
-        for task in d.tasks.iter().filter(|task| phase.definition.tasks.contains(&task.index)) {
-            if d.make_input_data_available {
-                add(&task.input_data, "input_data");
-            }
-            if d.make_programs_available {
-                add(&task.ingestion_program, "program");
-                add(&task.scoring_program, "program");
-            }
-        }
-    }
     let mut files = Vec::new();
-    for (path, kind, phase) in wanted {
-        let Some(file) = stored.iter().find(|file| file.path == path) else { continue };
-        let key: ObjectKey = file.object_key.parse()?;
-        // what is sealed stays here, whatever a bundle says of it
-        if key.class() == Class::Plain {
-            let view = FileView {
-                name: saved_as(file),
-                path: path.to_owned(),
-                kind,
-                phase,
-                size: file.size,
-                digest: file.digest.clone(),
-                url: format!(
-                    "/api/v1/competitions/{}/files/{}",
-                    c.slug,
-                    utf8_percent_encode(path, IN_HEADER)
-                ),
-            };
-            files.push((view, file.clone()));
-        }
+    for Given { kind, path, phases } in
+        given_out(&c.definition, &phases, app.clock.now(), here.is_organizer())
+    {
+        let Some(file) = stored.iter().find(|file| file.path == path && is_plain(file)) else { continue };
+        let url = format!("/api/v1/competitions/{}/files/{}", c.slug, utf8_percent_encode(&path, IN_HEADER));
+        let view = FileView {
+            name: saved_as(file),
+            kind: word(kind),
+            phase: phases.first().copied().unwrap_or_default(),
+            size: file.size,
+            digest: file.digest.clone(),
+            url,
+            path,
+        };
+        files.push((view, file.clone()));
     }
+    files.sort_by_key(|(view, _)| view.phase);
     Ok(files)
+}
+
+/// The kind of a file, as the API names it.
+fn word(kind: Use) -> &'static str {
+    match kind {
+        Use::StartingKit => "starting_kit",
+        Use::PublicData => "public_data",
+        Use::InputData => "input_data",
+        Use::IngestionProgram | Use::ScoringProgram => "program",
+    }
 }
 
 fn saved_as(file: &StoredFile) -> String {
@@ -157,8 +141,10 @@ impl FromRequestParts<App> for Wanted {
 }
 
 /// Download a file of a competition.
+///
+/// It is for those who take part and have accepted the terms as they are now, and for organizers.
 #[utoipa::path(
-    get, path = "/competitions/{slug}/files/{path}", tag = "competitions", security((), ("token" = [])),
+    get, path = "/competitions/{slug}/files/{path}", tag = "competitions", security(("token" = [])),
     params(
         ("slug" = String, Path, description = "the competition's short name"),
         ("path" = String, Path, description = "the file's path or name as listed, percent-encoded"),
@@ -170,6 +156,10 @@ async fn one(State(app): State<App>, here: Here, Wanted(path): Wanted) -> Answer
     let named = |(view, _): &&(FileView, StoredFile)| view.path == path;
     let found = files.iter().find(named).or_else(|| files.iter().find(|(view, _)| view.name == path));
     let (view, file) = found.ok_or_else(Refusal::not_found)?;
+    if !here.is_organizer() {
+        let user = here.person()?.user;
+        may_have(&mut *app.db.read().await?, &here.competition, user).await?;
+    }
     let key: ObjectKey = file.object_key.parse()?;
     let reader = app.house.objects.get_stream(&key).await?;
     let headers = [

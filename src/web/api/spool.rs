@@ -96,11 +96,6 @@ impl Spooled {
             source,
         })
     }
-
-    /// Where it lies.
-    pub fn path(&self) -> &std::path::Path {
-        &self.path
-    }
 }
 
 /// A request's body that can be read on after the handler has let go of it.

@@ -25,6 +25,7 @@ pub(super) fn router() -> Router<App> {
         .route("/admin/users/{login}/disable", post(disable))
         .route("/admin/users/{login}/enable", post(enable))
         .route("/admin/users/{login}/roles", post(roles))
+        .route("/admin/users/{login}/organisation", post(set_organisation))
         .route("/admin/users/{login}/reset-link", post(reset_link))
         .route("/admin/organisations", get(organisations))
         .route("/admin/organisations/{id}/verify", post(verify))
@@ -160,6 +161,26 @@ async fn roles(
             _ => {}
         }
     }
+    Ok(frame.done(&format!("/admin/users/{}", user.login), "flash-saved"))
+}
+
+#[derive(Deserialize)]
+struct Belonging {
+    #[serde(default)]
+    organisation: String,
+}
+
+/// Whoever named a verified organisation belongs to it once an administrator says so.
+async fn set_organisation(
+    frame: Frame,
+    State(app): State<App>,
+    Admin(admin): Admin,
+    Path(login): Path<String>,
+    Form(form): Form<Belonging>,
+) -> Result<Response, PageError> {
+    let by = (&admin.actor).into();
+    let user = app.people.user_named(by, &login).await?;
+    app.people.set_organisation(by, user.id, &form.organisation).await?;
     Ok(frame.done(&format!("/admin/users/{}", user.login), "flash-saved"))
 }
 

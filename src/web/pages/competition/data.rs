@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::hall::Hall;
 use super::stream::{self, As};
 use crate::contest::db as contest_db;
-use crate::contest::definition::{BundlePath, InputVisibility};
-use crate::contest::model::{FileKind, PhaseTime, StoredFile};
-use crate::store::{Class, ObjectKey};
+use crate::contest::entry::EntryError;
+use crate::contest::given::{self, Given, Use};
+use crate::contest::model::{FileKind, StoredFile};
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::page::Frame;
@@ -20,17 +20,6 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/competitions/{slug}/data", get(data))
         .route("/competitions/{slug}/files/{*path}", get(download))
-}
-
-/// What a file is given out as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Use {
-    PublicData,
-    StartingKit,
-    InputData,
-    IngestionProgram,
-    ScoringProgram,
 }
 
 /// A file on the page.
@@ -45,45 +34,9 @@ struct FileView {
     phases: Vec<String>,
 }
 
-/// Everything that this visitor may download, by path. Data of a phase that has not begun is for
-/// organizers alone, as the phase is not there to be worked on yet.
-fn given_out(hall: &Hall) -> Vec<(Use, BundlePath, Vec<i64>)> {
-    let d = &hall.competition.definition;
-    let mut out: Vec<(Use, BundlePath, Vec<i64>)> = Vec::new();
-    let mut give = |kind: Use, path: &Option<BundlePath>, phase: i64| {
-        let Some(path) = path else { return };
-        match out.iter_mut().find(|(_, p, _)| p == path) {
-            Some((_, _, phases)) if !phases.contains(&phase) => phases.push(phase),
-            Some(_) => {}
-            None => out.push((kind, path.clone(), vec![phase])),
-        }
-    };
-    for phase in &hall.phases {
-        if phase.time(hall.now) == PhaseTime::Ahead && !hall.organizer {
-            continue;
-        }
-        let p = phase.position;
-        give(Use::PublicData, &phase.definition.public_data, p);
-        give(Use::StartingKit, &phase.definition.starting_kit, p);
-        for task in d.tasks.iter().filter(|t| phase.definition.tasks.contains(&t.index)) {
-            if d.make_input_data_available && task.input == InputVisibility::Public {
-                give(Use::InputData, &task.input_data, p);
-            }
-            if d.make_programs_available {
-                give(Use::IngestionProgram, &task.ingestion_program, p);
-                give(Use::ScoringProgram, &task.scoring_program, p);
-            }
-        }
-    }
-    // what is reference data under any name stays inside
-    let secret = |path: &BundlePath| d.tasks.iter().any(|t| t.reference_data.as_ref() == Some(path));
-    out.retain(|(_, path, _)| !secret(path));
-    out
-}
-
-/// Whether a stored file may be streamed at all.
-fn plain(file: &StoredFile) -> bool {
-    file.object_key.parse::<ObjectKey>().is_ok_and(|key| key.class() == Class::Plain)
+/// Everything that this visitor may know of.
+fn given_out(hall: &Hall) -> Vec<Given> {
+    given::given_out(&hall.competition.definition, &hall.phases, hall.now, hall.organizer)
 }
 
 /// The name a file is saved under: a folder is a zip of it.
@@ -103,10 +56,10 @@ async fn data(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
         phase.map(|p| hall.phase_name(p).to_owned())
     };
     let mut files = Vec::new();
-    for (r#use, path, phases) in given_out(&hall) {
-        let Some(file) = stored.iter().find(|f| f.path == path && plain(f)) else { continue };
+    for Given { kind, path, phases } in given_out(&hall) {
+        let Some(file) = stored.iter().find(|f| f.path == path && given::is_plain(f)) else { continue };
         files.push(FileView {
-            r#use,
+            r#use: kind,
             name: save_name(&slug, file),
             folder: file.kind == FileKind::Directory,
             size: file.size,
@@ -116,7 +69,7 @@ async fn data(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
         });
     }
     files.sort_by_key(|file| file.r#use);
-    let may = may_download(&hall);
+    let may = hall.organizer || (hall.admitted() && !hall.terms_due());
     hall.page(&app, &frame, "competition/data.html", "data")
         .await?
         .with("files", &files)
@@ -125,24 +78,22 @@ async fn data(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
         .render()
 }
 
-/// Data is for those who accepted the terms, and for organizers.
-fn may_download(hall: &Hall) -> bool {
-    hall.organizer || (hall.admitted() && !hall.terms_due())
-}
-
 async fn download(
     frame: Frame,
     State(app): State<App>,
     Path((slug, path)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter(&app, &frame, &slug).await?;
-    if !given_out(&hall).iter().any(|(_, given, _)| *given == path) {
+    if !given_out(&hall).iter().any(|given| given.path == path) {
         return Err(PageError::not_found());
     }
-    if !may_download(&hall) {
-        return Err(crate::contest::entry::EntryError::TermsNotAccepted.into());
+    let mut conn = app.db.read().await?;
+    if !hall.organizer {
+        let actor = frame.actor().ok_or(EntryError::TermsNotAccepted)?;
+        given::may_have(&mut conn, &hall.competition, actor.user).await?;
     }
-    let file = contest_db::file(&mut *app.db.read().await?, hall.competition.id, &path).await?;
-    let file = file.filter(plain).ok_or_else(PageError::not_found)?;
+    let file = contest_db::file(&mut conn, hall.competition.id, &path).await?;
+    drop(conn);
+    let file = file.filter(given::is_plain).ok_or_else(PageError::not_found)?;
     stream::object(&app, &file.object_key, As::Download(&save_name(&slug, &file))).await
 }

@@ -172,8 +172,7 @@ async fn invitation(
     Path((slug, secret)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter(&app, &frame, &slug).await?;
-    let mut tx = app.db.begin().await?;
-    let (team, list) = entry::invited_to(&mut tx, &hall.competition, &secret).await?;
+    let (team, list) = entry::invited_to(&mut *app.db.read().await?, &hall.competition, &secret).await?;
     let mine = hall.team.as_ref().is_some_and(|t| t.id == team.id);
     let mut list = members(list, &user);
     list.retain(|member| member.left_at.is_none());

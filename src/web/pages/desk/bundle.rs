@@ -14,7 +14,6 @@ use crate::contest::definition::Definition;
 use crate::contest::draft;
 use crate::contest::import::is_slug;
 use crate::ids::UserId;
-use crate::people::{By, Grant, Role};
 use crate::sandbox::ImageTable;
 use crate::store::ObjectError;
 use crate::web::App;
@@ -160,9 +159,7 @@ async fn apply_new(
     if let Some(fault) = slug_fault(&app, &form.slug).await? {
         return blank(&frame, &[fault], &form.slug).render();
     }
-    let imported = draft::apply(&app.house, user.actor.user, &form.slug, &form.digest).await?;
-    let grant = Grant { role: Role::Organizer, competition: Some(imported.competition.id) };
-    app.people.give(By::Machine, user.actor.user, grant).await?;
+    draft::apply(&app.house, user.actor.user, (&form.slug, None), &form.digest).await?;
     Ok(frame.done(&format!("/competitions/{}/desk", form.slug), "flash-imported"))
 }
 
@@ -193,6 +190,7 @@ async fn apply_again(
     Form(form): Form<Applying>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter_desk(&app, &frame, &slug).await?;
-    draft::apply(&app.house, user.actor.user, &hall.competition.slug, &form.digest).await?;
+    let target = (hall.competition.slug.as_str(), Some(hall.competition.id));
+    draft::apply(&app.house, user.actor.user, target, &form.digest).await?;
     Ok(frame.done(&format!("{}/desk", hall.base()), "flash-imported"))
 }

@@ -7,11 +7,12 @@ use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
 use crate::airlock::{Cleared, Organizer, lane1};
-use crate::contest::{entry, import};
+use crate::contest::{entry, export};
 use crate::scoring::leaderboard::Scores;
 use crate::submission::db::{self, Filter};
 use crate::web::App;
 use crate::web::error::PageError;
+use crate::web::guard::User;
 use crate::web::page::Frame;
 use crate::web::pages::competition::hall::{ColumnView, Hall};
 use crate::web::pages::competition::stream;
@@ -190,16 +191,11 @@ async fn participants(app: &App, hall: &Hall) -> Result<Table, PageError> {
 async fn bundle(
     frame: Frame,
     State(app): State<App>,
+    user: User,
     Path(slug): Path<String>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter_desk(&app, &frame, &slug).await?;
-    let name = format!("shuyu-bundle-{}.zip", hex::encode(app.entropy.bytes::<8>()));
-    let target = std::path::Path::new("/dev/shm").join(name);
-    import::export(&app.house, &hall.competition.slug, &target).await?;
-    let opened = tokio::fs::File::open(&target).await;
-    // an open file outlives its name
-    tokio::fs::remove_file(&target).await.map_err(|e| PageError::internal(&e))?;
-    let file = opened.map_err(|e| PageError::internal(&e))?;
+    let (file, _) = export::export_to_send(&app.house, &hall.competition.slug, (&user.actor).into()).await?;
     let body = axum::body::Body::from_stream(tokio_util::io::ReaderStream::new(file));
     Ok(stream::text(&format!("{slug}.zip"), "application/zip", body))
 }

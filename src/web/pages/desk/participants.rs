@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::contest::entry::{self, EntryError};
 use crate::contest::model::ParticipantState;
 use crate::ids::UserId;
-use crate::submission::actions::ActionError;
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
@@ -107,13 +106,9 @@ async fn decide(
     let hall = Hall::enter_desk(&app, &frame, &slug).await?;
     let person: UserId = person.parse().map_err(|_| PageError::not_found())?;
     let state: ParticipantState = form.state.parse().map_err(|_| EntryError::NoRegistration)?;
-    let reason = form.reason.trim();
-    if state != ParticipantState::Approved && reason.is_empty() {
-        return Err(ActionError::NoReason.into());
-    }
     let mut tx = app.db.begin().await?;
     let by = user.actor.user;
-    entry::decide(&mut tx, &app.clock, &hall.competition, by, person, state, reason).await?;
+    entry::decide(&mut tx, &app.clock, &hall.competition, by, person, state, &form.reason).await?;
     tx.commit().await?;
     Ok(frame.done(&format!("{}/desk/participants", hall.base()), "flash-saved"))
 }

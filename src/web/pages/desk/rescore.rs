@@ -107,7 +107,11 @@ async fn begin(
     if form.reason.trim().is_empty() {
         return show(&frame, &app, &hall, &form, &[FieldFault::new("reason", "required")]).await;
     }
-    let phase = hall.phases.iter().find(|p| Some(p.position) == form.phase.parse().ok());
+    let phase = hall.phases.iter().find(|p| p.position.to_string() == form.phase);
+    // empty is all of them; a phase that is not there must not become that
+    if !form.phase.is_empty() && phase.is_none() {
+        return show(&frame, &app, &hall, &form, &[FieldFault::new("phase", "no-such-phase")]).await;
+    }
     let named = form.team.trim();
     let teams = app.boards.teams(&mut *app.db.read().await?, hall.competition.id).await?;
     let team = teams.iter().find(|(_, label)| label.name == named).map(|(id, _)| *id);

@@ -1,4 +1,4 @@
-//! Dates, the merge lock, and whether the competition is public.
+//! Dates, the merge lock, who organizes, and whether the competition is public.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use crate::contest::desk::{self, Dates, DeskError};
 use crate::contest::import;
+use crate::ids::UserId;
+use crate::people::{By, Grant, PeopleError, Role};
 use crate::web::App;
 use crate::web::error::{Explain as _, FieldFault, PageError};
 use crate::web::format;
@@ -25,6 +27,8 @@ pub(super) fn router() -> Router<App> {
         .route("/competitions/{slug}/desk/settings", get(show_page))
         .route("/competitions/{slug}/desk/dates", post(dates))
         .route("/competitions/{slug}/desk/merge-lock", post(merge_lock))
+        .route("/competitions/{slug}/desk/organizers/add", post(add_organizer))
+        .route("/competitions/{slug}/desk/organizers/remove", post(remove_organizer))
         .route("/competitions/{slug}/desk/publish", post(publish))
         .route("/competitions/{slug}/desk/unpublish", post(unpublish))
 }
@@ -36,6 +40,14 @@ struct Line {
     name: String,
     start: String,
     end: String,
+}
+
+/// Somebody who organizes the competition.
+#[derive(Serialize)]
+struct Organizing {
+    login: String,
+    name: String,
+    me: bool,
 }
 
 /// The value of a `datetime-local` field, in the installation's zone.
@@ -80,12 +92,21 @@ async fn show(
             }
         })
         .collect();
+    let me = frame.actor().map(|actor| actor.user);
+    let holders = app.people.holders(Some(hall.competition.id)).await?;
+    let organizers: Vec<Organizing> = holders
+        .into_iter()
+        .filter(|holder| holder.role == Role::Organizer)
+        .map(|holder| Organizing { me: Some(holder.user) == me, login: holder.login, name: holder.name })
+        .collect();
     let lock = hall.competition.merge_lock_at.map(|at| local(at, &zone)).unwrap_or_default();
     let page = hall.page(app, frame, "desk/settings.html", "settings").await?;
     let page = page
         .with("lines", &lines)
         .with("zone", &app.settings.site.zone)
         .with("lock", &lock)
+        .with("organizers", &organizers)
+        .with("login", filled.and_then(|f| f.get("login")).map_or("", String::as_str))
         .with("revision", &hall.competition.revision);
     if faults.is_empty() {
         page.with("faults", &Vec::<()>::new()).render()
@@ -142,6 +163,52 @@ async fn merge_lock(
         return show(&frame, &app, &hall, Some(&form), &faults).await;
     }
     desk::set_merge_lock(&app.house, &hall.competition, user.actor.user, at).await?;
+    Ok(frame.done(&format!("{}/desk/settings", hall.base()), "flash-saved"))
+}
+
+/// The account of a login that a form names.
+async fn named(app: &App, form: &BTreeMap<String, String>) -> Result<Option<UserId>, PageError> {
+    let login = form.get("login").map_or("", |v| v.trim());
+    match app.people.user_named(By::Machine, login).await {
+        Ok(user) => Ok(Some(user.id)),
+        Err(PeopleError::Unknown(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn add_organizer(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+    Form(form): Form<BTreeMap<String, String>>,
+) -> Result<Response, PageError> {
+    let hall = Hall::enter_desk(&app, &frame, &slug).await?;
+    let Some(person) = named(&app, &form).await? else {
+        let faults = [FieldFault::new("login", "no-such-login")];
+        return show(&frame, &app, &hall, Some(&form), &faults).await;
+    };
+    let grant = Grant { role: Role::Organizer, competition: Some(hall.competition.id) };
+    app.people.give(By::Actor(&user.actor), person, grant).await?;
+    Ok(frame.done(&format!("{}/desk/settings", hall.base()), "flash-saved"))
+}
+
+/// Nobody takes the role from themselves, so that a competition keeps an organizer.
+async fn remove_organizer(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+    Form(form): Form<BTreeMap<String, String>>,
+) -> Result<Response, PageError> {
+    let hall = Hall::enter_desk(&app, &frame, &slug).await?;
+    let person = named(&app, &form).await?.ok_or_else(PageError::not_found)?;
+    if person == user.actor.user {
+        let faults = [FieldFault::new("login", "not-yourself")];
+        return show(&frame, &app, &hall, None, &faults).await;
+    }
+    let grant = Grant { role: Role::Organizer, competition: Some(hall.competition.id) };
+    app.people.take(By::Actor(&user.actor), person, grant).await?;
     Ok(frame.done(&format!("{}/desk/settings", hall.base()), "flash-saved"))
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::submissions::true_state;
 use crate::airlock::{Cleared, Organizer, Team as ForTeam, db as airlock_db, lane1};
+use crate::audit::{self, Entry};
 use crate::contest::db as contest_db;
 use crate::ids::{RunId, SubmissionId};
 use crate::scoring::leaderboard::Scores;
@@ -152,9 +153,10 @@ async fn show(
 async fn log(
     frame: Frame,
     State(app): State<App>,
+    user: User,
     Path((slug, id, run, step)): Path<(String, String, String, String)>,
 ) -> Result<Response, PageError> {
-    let (_, submission) = find(&app, &frame, &slug, &id).await?;
+    let (hall, submission) = find(&app, &frame, &slug, &id).await?;
     let run: RunId = run.parse().map_err(|_| PageError::not_found())?;
     let run = queue::db::by_id(&mut *app.db.read().await?, run).await?;
     let run = run.filter(|r| r.submission == submission.id).ok_or_else(PageError::not_found)?;
@@ -170,6 +172,14 @@ async fn log(
         let bytes = app.house.objects.get_bytes(&key, lane1::LOG_SHOWN).await?;
         return Ok(stream::text(&name, kind, bytes));
     }
+    // it may quote hidden data: who opened it is on record before it is shown
+    let entry = Entry::new(app.clock.now(), (&user.actor).into(), "log.opened", ("run", run.id))
+        .competition(hall.competition.id)
+        .detail("submission", submission.id.to_string())
+        .detail("step", step.as_str());
+    let mut tx = app.db.begin().await?;
+    audit::record(&mut tx, entry).await?;
+    tx.commit().await?;
     let log = lane1::scoring_log_for_organizer(&app.house.objects, &key).await?;
     Ok(stream::text(&name, kind, log.get().clone()))
 }
