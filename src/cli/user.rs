@@ -91,8 +91,16 @@ async fn add(people: &People, args: Add) -> anyhow::Result<()> {
         Ok(_) if args.password_stdin => println!("{} was added", args.login),
         Ok(_) => println!("{} was added with the password {password}", args.login),
         Err(PeopleError::Faults(faults)) => {
-            let lines: Vec<_> =
-                faults.iter().map(|fault| format!("{}: {}", fault.field, fault.code)).collect();
+            let words = crate::web::words::Words::load()?;
+            let line = |fault: &crate::people::Fault| {
+                let said = words.say_or_key(
+                    crate::web::lang::Lang::En,
+                    &format!("fault-{}", fault.code),
+                    &crate::web::words::Args::default(),
+                );
+                format!("{}: {said}", fault.field)
+            };
+            let lines: Vec<_> = faults.iter().map(line).collect();
             anyhow::bail!("the user cannot be added: {}", lines.join(", "));
         }
         Err(error) => return Err(error.into()),

@@ -40,6 +40,9 @@ pub enum ActionError {
     /// The competition does not let teams publish, or the file came from inside a sandbox.
     #[error("in this competition submissions stay private, and so does what came from a sandbox")]
     StaysPrivate,
+    /// The submission was disqualified.
+    #[error("the submission was disqualified; only its organizer can bring it back")]
+    Disqualified,
     /// The person was removed from the competition.
     #[error("you are not admitted to this competition (any more); ask its organizer")]
     NotAdmitted,
@@ -59,8 +62,16 @@ fn entry_by(house: &House, actor: Actor, action: &'static str, s: &Submission) -
     Entry::new(house.clock.now(), actor, action, ("submission", s.id)).competition(s.competition)
 }
 
-/// Makes sure that whoever wants to bring a submission forward still takes part.
-async fn admitted(tx: &mut Tx, competition: &Competition, actor: UserId) -> Result<(), ActionError> {
+/// Makes sure that a submission may be brought forward, and that whoever wants to still takes part.
+async fn may_go_on(
+    tx: &mut Tx,
+    competition: &Competition,
+    submission: &Submission,
+    actor: UserId,
+) -> Result<(), ActionError> {
+    if submission.disqualified_at.is_some() {
+        return Err(ActionError::Disqualified);
+    }
     match crate::contest::entry::db::state(tx, competition.id, actor).await? {
         Some(ParticipantState::Approved) => Ok(()),
         _ => Err(ActionError::NotAdmitted),
@@ -249,12 +260,13 @@ pub async fn nominate(
         return Err(ActionError::State { state: submission.disclosed_state, action: "nominated" });
     }
     if wanted {
-        admitted(&mut tx, competition, actor).await?;
+        may_go_on(&mut tx, competition, &submission, actor).await?;
     }
     if wanted && submission.nominated_at.is_none() {
         let most = competition.definition.finals_choose.unwrap_or(1);
         let others = db::of_team(&mut tx, submission.phase, submission.team).await?;
-        let nominated = others.iter().filter(|s| s.nominated_at.is_some()).count();
+        let stands = |s: &&Submission| s.nominated_at.is_some() && s.disqualified_at.is_none();
+        let nominated = others.iter().filter(stands).count();
         if nominated >= usize::try_from(most).unwrap_or(usize::MAX) {
             return Err(ActionError::TooManyNominations(most));
         }
@@ -284,7 +296,7 @@ pub async fn choose(
         return Err(ActionError::State { state: submission.disclosed_state, action: "put on the board" });
     }
     if wanted {
-        admitted(&mut tx, competition, actor).await?;
+        may_go_on(&mut tx, competition, &submission, actor).await?;
     }
     match rule {
         SubmissionRule::Add if !wanted => return Err(ActionError::AddIsFinal),
@@ -326,7 +338,7 @@ pub async fn publish(
     let allowed = competition.definition.can_participants_make_submissions_public
         && submission.origin == Origin::Outside;
     if wanted {
-        admitted(&mut tx, competition, actor).await?;
+        may_go_on(&mut tx, competition, &submission, actor).await?;
     }
     if wanted && !allowed {
         return Err(ActionError::StaysPrivate);

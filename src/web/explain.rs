@@ -195,6 +195,7 @@ impl Explain for ActionError {
             | Self::AddIsFinal
             | Self::StaysPrivate => StatusCode::CONFLICT,
             Self::NotAdmitted => StatusCode::FORBIDDEN,
+            Self::Disqualified => StatusCode::CONFLICT,
             Self::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(error) => error.status(),
         }
@@ -204,6 +205,7 @@ impl Explain for ActionError {
         match self {
             Self::Missing(_) => "not-found",
             Self::NotAdmitted => "not-admitted",
+            Self::Disqualified => "disqualified",
             Self::State { .. } => "wrong-state",
             Self::TooManyNominations(_) => "too-many-nominations",
             Self::BoardIsAutomatic(_) => "board-is-automatic",

@@ -91,6 +91,8 @@ async fn a_disqualified_submission_leaves_the_board_and_comes_back() {
     actions::disqualify(&world.house, c, ids[1], by, Some("used outside data")).await.unwrap();
     assert_eq!(world.standing(&contest, 0).await, [ids[0]]);
     assert_eq!(world.submission(ids[1]).await.disqualified_reason, "used outside data");
+    let refused = actions::nominate(&world.house, c, ids[1], alice, true).await.unwrap_err();
+    assert!(matches!(refused, ActionError::Disqualified), "{refused}");
     let phase = contest.phases[0].id;
     let mut conn = world.house.db.read().await.unwrap();
     let before = airlock_db::board_version(&mut conn, phase).await.unwrap();

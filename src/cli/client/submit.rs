@@ -166,7 +166,10 @@ fn tell(s: &Submission, csv: bool) -> Done {
         }
     }
     if let Some(reason) = &s.reason {
-        eprintln!("{}", clean(&reason.text));
+        // the text of a faulty file is the list of its faults
+        if reason.faults.is_none() {
+            eprintln!("{}", clean(&reason.text));
+        }
         if let Some(report) = &reason.faults {
             for fault in &report.first {
                 eprintln!("  {fault}");
