@@ -372,6 +372,14 @@ async fn a_team_is_seen_before_it_is_joined() {
     bob.get(&format!("{C}/join/{}", "0".repeat(64))).await.is(410).has("邀请已失效");
     bob.post(&format!("{C}/team/leave"), &[]).await.is(303);
     bob.get(&format!("{C}/team")).await.ok().lacks("飞鸟");
+    // whoever has submitted alone is told before the button, not after
+    submit(&bob, ("b.csv", predictions(1.0)), "").await;
+    bob.get(&link)
+        .await
+        .ok()
+        .has("您不能退出现在的团队")
+        .lacks("<form method=\"post\" action=\"/competitions/small/join");
+    bob.post(&link, &[]).await.is(409);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::model::Competition;
 use crate::audit::{self, Actor, Entry};
 use crate::house::House;
 use crate::ids::{AnnouncementId, UserId};
-use crate::store::StoreError;
+use crate::store::{StoreError, Tx};
 
 /// Why the desk refused.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +152,22 @@ pub async fn announce(
             return Err(DeskError::Empty(field));
         }
     }
+    let mut tx = house.db.begin().await?;
+    announce_in(&mut tx, house, competition, organizer, (title, body)).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The same inside a change that it tells of.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn announce_in(
+    tx: &mut Tx,
+    house: &House,
+    competition: &Competition,
+    organizer: UserId,
+    (title, body): (&str, &str),
+) -> Result<(), StoreError> {
     let announcement = Announcement {
         id: house.entropy.id(&house.clock),
         title: title.chars().take(200).collect(),
@@ -159,13 +175,11 @@ pub async fn announce(
         created_at: house.clock.now(),
         created_by: organizer,
     };
-    let mut tx = house.db.begin().await?;
-    announcements::db::insert(&mut tx, competition.id, &announcement).await?;
+    announcements::db::insert(tx, competition.id, &announcement).await?;
     let entry = entry(house, competition, organizer, "announcement.made")
         .detail("announcement", announcement.id.to_string())
         .detail("title", announcement.title.as_str());
-    audit::record(&mut tx, entry).await?;
-    Ok(tx.commit().await?)
+    audit::record(tx, entry).await
 }
 
 /// Takes an announcement back.

@@ -8,6 +8,7 @@ use super::model::{Origin, Purpose, Reason, State, Submission};
 use super::queue;
 use crate::airlock::lane1;
 use crate::audit::{self, Actor, Entry};
+use crate::contest;
 use crate::contest::definition::SubmissionRule;
 use crate::contest::model::{Competition, ParticipantState, Phase};
 use crate::house::House;
@@ -360,11 +361,14 @@ pub struct Rescore<'a> {
     pub phase: Option<&'a Phase>,
     /// One team, or all.
     pub team: Option<crate::ids::TeamId>,
-    /// Why; participants read it.
+    /// Why; participants read it as an announcement, unless one team alone is scored again.
     pub reason: &'a str,
     /// [`queue::URGENT`], [`queue::NORMAL`] or [`queue::LATER`].
     pub priority: i64,
 }
+
+/// The announcement of a rescore, in the two languages of the pages.
+const RESCORED: &str = "重新评分 Rescored";
 
 /// Queues finished submissions to be scored again with the current scorer; gives how many. Old
 /// scores stay beside the new ones.
@@ -401,6 +405,10 @@ pub async fn rescore(
             .detail("reason", wanted.reason.trim())
             .detail("submissions", count);
     audit::record(&mut tx, entry).await?;
+    if wanted.team.is_none() {
+        let told = (RESCORED, wanted.reason.trim());
+        contest::desk::announce_in(&mut tx, house, competition, organizer, told).await?;
+    }
     tx.commit().await?;
     house.ring();
     Ok(count)

@@ -164,6 +164,8 @@ async fn a_rescore_uses_the_new_labels_and_keeps_the_old_score_beside() {
     let count =
         actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted("labels")).await;
     assert_eq!(count.unwrap(), 2);
+    let announced = "SELECT COUNT(*) FROM announcements WHERE body = 'labels'";
+    assert_eq!(world.number(announced).await, 1, "the participants are told why");
     assert_eq!(world.submission(ids[0]).await.disclosed_state, State::Finished);
     assert_eq!(world.run_all(&carrier).await, 2);
     assert_eq!(world.standing(&contest, 0).await, [ids[0]]);

@@ -326,6 +326,16 @@ pub async fn join(
     Ok(team)
 }
 
+/// Whether a team has one member, whom it holds since it has submitted: else a new team after every
+/// submission would be a new quota.
+///
+/// # Errors
+/// When the database fails.
+pub async fn holds_its_last_member(conn: &mut Connection, team: TeamId) -> Result<bool, StoreError> {
+    let present = db::members(conn, team).await?.iter().filter(|m| m.left_at.is_none()).count();
+    Ok(present == 1 && db::has_submitted(conn, team).await?)
+}
+
 /// Leaves the person's team.
 ///
 /// # Errors
@@ -341,8 +351,7 @@ pub async fn leave(
     db::lock_teams(tx, competition.id).await?;
     let team = db::team_of(tx, competition.id, user).await?.ok_or(EntryError::NoTeam)?;
     db::lock(tx, team.id, now).await?;
-    let present = db::members(tx, team.id).await?.iter().filter(|m| m.left_at.is_none()).count();
-    if present == 1 && db::has_submitted(tx, team.id).await? {
+    if holds_its_last_member(tx, team.id).await? {
         return Err(EntryError::LastMember(team.name));
     }
     db::leave(tx, team.id, user, now).await?;

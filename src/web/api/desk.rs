@@ -364,7 +364,7 @@ pub(super) struct RescoreRequest {
     pub phase: Option<i64>,
     /// One team; all when absent.
     pub team: Option<Uuid>,
-    /// Why; participants read it.
+    /// Why; participants read it as an announcement, unless one team alone is scored again.
     #[schema(example = "the scorer rounded")]
     pub reason: String,
     /// Whether it goes before new submissions.

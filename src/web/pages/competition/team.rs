@@ -172,7 +172,13 @@ async fn invitation(
     Path((slug, secret)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter(&app, &frame, &slug).await?;
-    let (team, list) = entry::invited_to(&mut *app.db.read().await?, &hall.competition, &secret).await?;
+    let mut conn = app.db.read().await?;
+    let (team, list) = entry::invited_to(&mut conn, &hall.competition, &secret).await?;
+    let stays = match &hall.team {
+        Some(own) => entry::holds_its_last_member(&mut conn, own.id).await?,
+        None => false,
+    };
+    drop(conn);
     let mine = hall.team.as_ref().is_some_and(|t| t.id == team.id);
     let mut list = members(list, &user);
     list.retain(|member| member.left_at.is_none());
@@ -181,6 +187,7 @@ async fn invitation(
         .with("team", &team.name)
         .with("members", &list)
         .with("mine", &mine)
+        .with("stays", &stays)
         .with("action", &format!("{}/join/{secret}", hall.base()))
         .render()
 }
