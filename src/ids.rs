@@ -70,6 +70,8 @@ id! {
     WorkerId,
     /// One reply recorded by the airlock.
     ReplyId,
+    /// One rescore that an organizer asked for.
+    RescoreId,
     /// An API token.
     TokenId,
     /// A browser session.

@@ -160,6 +160,7 @@ async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
         "",
         "/participants",
         "/submissions",
+        "/dry-run",
         "/rescore",
         "/settings",
         "/announcements",

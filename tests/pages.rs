@@ -274,6 +274,7 @@ async fn the_desk_is_for_those_who_manage_the_competition() {
         "",
         "/participants",
         "/submissions",
+        "/dry-run",
         "/rescore",
         "/settings",
         "/announcements",
@@ -288,9 +289,15 @@ async fn the_desk_is_for_those_who_manage_the_competition() {
     for path in ["exports/board.csv", "exports/submissions.json", "exports/participants.csv", "bundle.zip"] {
         alice.get(&format!("{C}/desk/{path}")).await.is(403);
     }
-    for path in ["dates", "merge-lock", "publish", "unpublish", "rescore", "announcements"] {
-        let answer =
-            alice.post(&format!("{C}/desk/{path}"), &[("title", "x"), ("body", "x"), ("reason", "x")]).await;
+    for path in
+        ["dates", "merge-lock", "publish", "unpublish", "rescore", "announcements", "dry-run/solution"]
+    {
+        let answer = alice
+            .post(
+                &format!("{C}/desk/{path}"),
+                &[("title", "x"), ("body", "x"), ("reason", "x"), ("solution", "0"), ("phase", "0")],
+            )
+            .await;
         answer.is(403);
     }
 }
@@ -513,4 +520,37 @@ async fn a_rescore_of_a_phase_that_is_not_there_is_refused() {
         let form = [("phase", phase), ("reason", "the scorer rounded")];
         org.post(&format!("{C}/desk/rescore"), &form).await.is(422).has("没有这个阶段");
     }
+}
+
+#[tokio::test]
+async fn a_baseline_is_run_at_the_desk_before_anybody_sees_the_competition() {
+    let baseline = Wanted {
+        top: "registration_auto_approve: true\nsolutions: [{index: 3, path: open, tasks: [0], name: Nothing right}]",
+        ..Wanted::default()
+    };
+    let (app, org, alice, _bob) = scene(&baseline).await;
+    org.post(&format!("{C}/desk/unpublish"), &[]).await.is(303);
+    let worker = app.worker().await;
+    let page = format!("{C}/desk/dry-run");
+    org.get(&page).await.ok().has("Nothing right").has("还没有试跑");
+    let upload = format!("{page}/upload");
+    let refused = org.upload(&upload, ("good.txt", predictions(2.0)), &[("phase", "0")]).await;
+    refused.is(422).has("Nothing right");
+    let made = org.upload(&upload, ("good.csv", predictions(2.0)), &[("phase", "0")]).await.is(303);
+    let address = made.header("location").to_owned();
+    assert!(address.starts_with(&format!("{C}/desk/submissions/")), "{address}");
+    until_shown(&app, &org, &address, "2.000").await.has("基线试跑").has("主办方").lacks("取消资格");
+    let made = org.post(&format!("{page}/solution"), &[("solution", "3"), ("phase", "0")]).await.is(303);
+    // the list of ids is no prediction: what is wrong with it is said
+    until_shown(&app, &org, &made.header("location").to_owned(), "y").await;
+    org.get(&page).await.ok().has("good.csv").has("open.zip").has("2.000");
+    org.post(&format!("{page}/solution"), &[("solution", "9"), ("phase", "0")]).await.is(404);
+
+    org.post(&format!("{C}/desk/publish"), &[]).await.is(303);
+    enter(&alice).await.is(303);
+    alice.get(&format!("{C}/leaderboard")).await.ok().has("榜上还没有成绩");
+    let id = address.rsplit('/').next().unwrap();
+    alice.get(&format!("{C}/submissions/{id}")).await.is(404);
+    alice.get(&format!("{address}/live")).await.is(403);
+    worker.end().await;
 }

@@ -156,6 +156,7 @@ found = Found
 should-be = Expected
 runs = Runs
 purpose-score = Score
+purpose-dry_run = Dry run
 purpose-twin = On sample data
 purpose-trial = Trial
 purpose-rescore = Rescore

@@ -150,6 +150,7 @@ found = 实际
 should-be = 应为
 runs = 运行记录
 purpose-score = 评分
+purpose-dry_run = 基线试跑
 purpose-twin = 样例数据复跑
 purpose-trial = 试运行
 purpose-rescore = 重新评分

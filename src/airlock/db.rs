@@ -79,7 +79,7 @@ pub(super) async fn newest_scores(
     conn: &mut Connection,
     submission: SubmissionId,
 ) -> Result<Vec<Payload>, StoreError> {
-    let condition = "(r.kind IN ('score', 'rescore') OR (s.trial = 1 AND r.kind = 'twin'))";
+    let condition = "(r.kind IN ('score', 'rescore') OR (s.aim = 'trial' AND r.kind = 'twin'))";
     newest(conn, submission, condition.to_owned()).await
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn newest_told(
     submission: SubmissionId,
 ) -> Result<Vec<Payload>, StoreError> {
     let condition = format!(
-        "(r.kind IN ('score', 'rescore') OR (s.trial = 1 AND r.kind = 'twin')) \
+        "(r.kind IN ('score', 'rescore') OR (s.aim = 'trial' AND r.kind = 'twin')) \
          AND s.disclosed_state IN ('finished', 'failed') AND {TOLD}"
     );
     newest(conn, submission, condition).await
@@ -441,7 +441,7 @@ pub(super) async fn candidates(
         "SELECT s.id AS id, s.created_at AS created_at, s.chosen AS chosen, r.payload AS payload \
          FROM submissions s JOIN replies r ON r.submission_id = s.id \
          WHERE s.phase_id = $1 AND s.team_id = $2 AND s.disclosed_state = 'finished' \
-         AND s.disqualified_at IS NULL AND s.trial = 0 AND r.kind IN ('score', 'rescore') AND {TOLD} \
+         AND s.disqualified_at IS NULL AND s.aim = 'compete' AND r.kind IN ('score', 'rescore') AND {TOLD} \
          ORDER BY s.created_at, s.id, r.created_at, r.id"
     )))
     .bind(phase.to_string())

@@ -24,7 +24,7 @@ use crate::people::{By, NewUser, People, Role, SessionTerms};
 use crate::sandbox::ImageTable;
 use crate::store::{Class, ObjectKey};
 use crate::submission::accept::{self, Request};
-use crate::submission::model::{Origin, State, Submission};
+use crate::submission::model::{Aim, Origin, State, Submission};
 use crate::submission::worker::Worker;
 use crate::submission::{db as submission_db, queue};
 
@@ -188,7 +188,7 @@ async fn submit(
         file_name: name.to_owned(),
         message: String::new(),
         facts: BTreeMap::new(),
-        trial: args.twin,
+        aim: if args.twin { Aim::Trial } else { Aim::Compete },
         origin: Origin::Outside,
         began: house.clock.now(),
     };

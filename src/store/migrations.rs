@@ -6,7 +6,10 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::Engine;
 
-const TEXTS: &[(i64, &str, &str)] = &[(1, "spine", include_str!("../../migrations/0001_spine.sql"))];
+const TEXTS: &[(i64, &str, &str)] = &[
+    (1, "spine", include_str!("../../migrations/0001_spine.sql")),
+    (2, "desk", include_str!("../../migrations/0002_desk.sql")),
+];
 
 /// The migrations in the dialect of `engine`.
 pub(super) fn migrator(engine: Engine) -> Migrator {

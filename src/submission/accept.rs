@@ -3,25 +3,27 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::io::AsyncRead;
 
 use super::db;
-use super::model::{Kind, Origin, Purpose, Reason, State, Submission};
+use super::model::{Aim, Kind, Origin, Purpose, Reason, State, Submission};
 use super::queue::{self, NORMAL, NewRun};
+use super::quota::{Quota, day_of, quota};
 use crate::audit::{self, Actor, Entry};
 use crate::contest::definition::{FactKind, FactQuestion};
 use crate::contest::entry::{self, EntryError};
-use crate::contest::model::{Competition, Phase, PhaseTime, Team};
+use crate::contest::model::{Competition, Phase, PhaseTime, StoredFile, Team};
 use crate::contest::{db as contest_db, terms_digest};
 use crate::house::House;
-use crate::ids::{PhaseId, SubmissionId, TeamId, UserId};
-use crate::store::{Connection, ObjectError, ObjectKey, StoreError, Stored, Tx};
+use crate::ids::{PhaseId, RescoreId, SubmissionId, UserId};
+use crate::store::{ObjectError, ObjectKey, StoreError, Stored, Tx};
 
 /// File name endings that are taken.
 pub const ENDINGS: [&str; 4] = ["zip", "csv", "parquet", "py"];
 /// Trial runs of a team that may wait or run at a time.
 pub const TRIALS_AT_A_TIME: i64 = 2;
+/// Dry runs of a competition that may wait or run at a time.
+pub const DRY_RUNS_AT_A_TIME: i64 = 8;
 /// Characters of a submission's message.
 pub const MESSAGE_LENGTH: usize = 500;
 
@@ -84,6 +86,9 @@ pub enum AcceptError {
     /// Too many trial runs at a time.
     #[error("{TRIALS_AT_A_TIME} trial runs of your team are under way; wait for one of them to end")]
     TooManyTrials,
+    /// Too many dry runs at a time.
+    #[error("{DRY_RUNS_AT_A_TIME} dry runs of this competition are under way; wait for one of them to end")]
+    TooManyDryRuns,
     /// The upload failed.
     #[error(transparent)]
     Upload(#[from] ObjectError),
@@ -105,64 +110,12 @@ pub struct Request {
     pub message: String,
     /// Answers to the fact sheet.
     pub facts: BTreeMap<String, serde_json::Value>,
-    /// Whether to run on the twin alone.
-    pub trial: bool,
+    /// What it is made for.
+    pub aim: Aim,
     /// Where the file comes from.
     pub origin: Origin,
     /// When the request began: an upload that began before the phase's end counts.
     pub began: Timestamp,
-}
-
-/// What is left of a team's quota in a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Quota {
-    /// Allowed a day; 0 means unlimited.
-    pub per_day: i64,
-    /// Used today (UTC).
-    pub used_today: i64,
-    /// Allowed in all; 0 means unlimited.
-    pub in_all: i64,
-    /// Used in all.
-    pub used: i64,
-}
-
-impl Quota {
-    /// What may still be submitted today; `None` when there is no limit.
-    pub fn left_today(&self) -> Option<i64> {
-        let left = |limit: i64, used: i64| (limit > 0).then_some((limit - used).max(0));
-        match (left(self.per_day, self.used_today), left(self.in_all, self.used)) {
-            (Some(day), Some(all)) => Some(day.min(all)),
-            (day, all) => day.or(all),
-        }
-    }
-}
-
-/// Midnight UTC before and after `now`.
-pub fn day_of(now: Timestamp) -> (Timestamp, Timestamp) {
-    let day = now.to_zoned(TimeZone::UTC).start_of_day();
-    let start = day.map_or(now, |d| d.timestamp());
-    let end = start.checked_add(jiff::SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
-    (start, end)
-}
-
-/// What is left of a team's quota.
-///
-/// # Errors
-/// When the database fails.
-pub async fn quota(
-    conn: &mut Connection,
-    phase: &Phase,
-    team: TeamId,
-    now: Timestamp,
-) -> Result<Quota, StoreError> {
-    let (used_today, used) = db::counted(conn, phase.id, team, day_of(now)).await?;
-    let d = &phase.definition;
-    Ok(Quota {
-        per_day: i64::from(d.max_submissions_per_day),
-        used_today,
-        in_all: i64::from(d.max_submissions),
-        used,
-    })
 }
 
 fn check_quota(quota: &Quota, now: Timestamp) -> Result<(), AcceptError> {
@@ -177,7 +130,9 @@ fn check_quota(quota: &Quota, now: Timestamp) -> Result<(), AcceptError> {
 }
 
 fn check_request(competition: &Competition, phase: &Phase, request: &Request) -> Result<(), AcceptError> {
+    let participates = request.aim != Aim::DryRun;
     match phase.time(request.began) {
+        _ if !participates => {}
         PhaseTime::Ahead => return Err(AcceptError::NotBegun(phase.starts_at)),
         PhaseTime::Over => return Err(AcceptError::Over(phase.ends_at.unwrap_or(request.began))),
         PhaseTime::Open => {}
@@ -191,6 +146,9 @@ fn check_request(competition: &Competition, phase: &Phase, request: &Request) ->
     }
     if request.message.chars().count() > MESSAGE_LENGTH {
         return Err(AcceptError::Message);
+    }
+    if !participates {
+        return Ok(());
     }
     competition.definition.fact_sheet.iter().try_for_each(|question| check_fact(question, &request.facts))
 }
@@ -256,6 +214,29 @@ pub async fn accept(
     }
 }
 
+/// Makes a dry run of a solution that the competition's bundle brought along. Its file stays where it is.
+///
+/// # Errors
+/// [`AcceptError`]; nothing was accepted then.
+pub async fn dry_run_solution(
+    house: &House,
+    competition: &Competition,
+    phase: &Phase,
+    request: Request,
+    file: &StoredFile,
+) -> Result<Submission, AcceptError> {
+    let terms = check(house, competition, phase, &request).await?;
+    let mut tx = house.db.begin().await?;
+    let team = allowed(&mut tx, house, competition, phase, &request, &terms).await?;
+    let id = house.entropy.id(&house.clock);
+    let handed_in = HandedIn { object_key: &file.object_key, size: file.size, digest: file.digest.clone() };
+    let submission = new_submission(id, competition, phase.id, &team, &request, handed_in);
+    enter(&mut tx, house, competition, &submission).await?;
+    tx.commit().await?;
+    house.ring();
+    Ok(submission)
+}
+
 /// A file that lies in the object store and is to become a submission.
 struct Upload {
     id: SubmissionId,
@@ -312,7 +293,12 @@ impl Upload {
         }
         let mut tx = house.db.begin().await?;
         let team = allowed(&mut tx, house, competition, phase, &self.request, &self.terms).await?;
-        let submission = new_submission(self.id, competition, phase.id, &team, &self.request, &self.stored);
+        let handed_in = HandedIn {
+            object_key: self.stored.key.as_str(),
+            size: self.stored.size,
+            digest: self.stored.sm3.to_string(),
+        };
+        let submission = new_submission(self.id, competition, phase.id, &team, &self.request, handed_in);
         enter(&mut tx, house, competition, &submission).await?;
         tx.commit().await?;
         Ok(submission)
@@ -347,17 +333,26 @@ async fn allowed(
     terms: &str,
 ) -> Result<Team, AcceptError> {
     let now = house.clock.now();
+    if request.aim == Aim::DryRun {
+        // that the person is an organizer is for the caller to know
+        let team = entry::desk_team(tx, &house.clock, house.entropy, competition, request.user).await?;
+        entry::db::lock(tx, team.id, now).await?;
+        return match db::aimed_under_way(tx, team.id, Aim::DryRun).await? {
+            ..DRY_RUNS_AT_A_TIME => Ok(team),
+            _ => Err(AcceptError::TooManyDryRuns),
+        };
+    }
     entry::admitted(tx, competition, request.user, terms).await?;
     let name = &request.display_name;
     let team =
         entry::team_for_submitting(tx, &house.clock, house.entropy, competition, request.user, name).await?;
     entry::db::lock(tx, team.id, now).await?;
-    if request.trial {
+    if request.aim == Aim::Trial {
         let tasks = contest_db::tasks_of_phase(tx, phase.id).await?;
         if tasks.iter().all(|t| t.definition.twin.is_none()) {
             return Err(AcceptError::NoTwin);
         }
-        if db::trials_under_way(tx, team.id).await? >= TRIALS_AT_A_TIME {
+        if db::aimed_under_way(tx, team.id, Aim::Trial).await? >= TRIALS_AT_A_TIME {
             return Err(AcceptError::TooManyTrials);
         }
     } else {
@@ -368,15 +363,22 @@ async fn allowed(
     Ok(team)
 }
 
+/// The file of a submission: where it lies, its size in bytes and its SM3.
+struct HandedIn<'a> {
+    object_key: &'a str,
+    size: u64,
+    digest: String,
+}
+
 fn new_submission(
     id: SubmissionId,
     competition: &Competition,
     phase: PhaseId,
     team: &Team,
     request: &Request,
-    stored: &Stored,
+    file: HandedIn<'_>,
 ) -> Submission {
-    let state = match competition.definition.auto_run_submissions || request.trial {
+    let state = match competition.definition.auto_run_submissions || request.aim != Aim::Compete {
         true => State::Queued,
         false => State::Uploaded,
     };
@@ -389,11 +391,11 @@ fn new_submission(
         user: request.user,
         kind: Kind::Unknown,
         origin: request.origin,
-        trial: request.trial,
+        aim: request.aim,
         file_name: request.file_name.chars().take(200).collect(),
-        object_key: stored.key.as_str().to_owned(),
-        size: stored.size,
-        digest: stored.sm3.to_string(),
+        object_key: file.object_key.to_owned(),
+        size: file.size,
+        digest: file.digest,
         message: request.message.clone(),
         facts: request
             .facts
@@ -407,7 +409,7 @@ fn new_submission(
         disclosed_state: state,
         disclosed_reason: Reason::default(),
         release_at: None,
-        counts: !request.trial,
+        counts: request.aim == Aim::Compete,
         started_at: None,
         finished_at: None,
         cancel_requested_at: None,
@@ -429,8 +431,7 @@ pub(super) async fn enter(
 ) -> Result<(), StoreError> {
     db::insert(tx, submission).await?;
     if submission.state == State::Queued {
-        let purpose = if submission.trial { Purpose::Trial } else { Purpose::Score };
-        start(tx, house, submission, purpose, NORMAL).await?;
+        start(tx, house, submission, (submission.aim.purpose(), None), NORMAL).await?;
     }
     let entry = Entry::new(
         house.clock.now(),
@@ -441,13 +442,13 @@ pub(super) async fn enter(
     .competition(competition.id)
     .detail("digest", submission.digest.as_str())
     .detail("size", submission.size)
-    .detail("trial", submission.trial);
+    .detail("aim", submission.aim.as_str());
     audit::record(tx, entry).await?;
     super::announce(tx, house, submission, submission.disclosed_state).await
 }
 
 /// Puts a submission's runs in the queue: one for each task of its phase; a trial only where a task
-/// has a twin.
+/// has a twin. `rescore` is what they are part of.
 ///
 /// # Errors
 /// When the database fails.
@@ -455,12 +456,12 @@ pub(super) async fn start(
     tx: &mut Tx,
     house: &House,
     submission: &Submission,
-    purpose: Purpose,
+    (purpose, rescore): (Purpose, Option<RescoreId>),
     priority: i64,
 ) -> Result<(), StoreError> {
     let tasks = contest_db::tasks_of_phase(tx, submission.phase).await?;
     // one closed run closes its siblings: which of them still wait tells when it ended
-    let closed = purpose.is_on_hidden() && tasks.iter().any(|t| submission.kind.is_closed_by(&t.definition));
+    let closed = purpose.may_close() && tasks.iter().any(|t| submission.kind.is_closed_by(&t.definition));
     for task in tasks {
         if purpose == Purpose::Trial && task.definition.twin.is_none() {
             continue;
@@ -472,6 +473,7 @@ pub(super) async fn start(
             task: task.id,
             purpose,
             closed,
+            rescore,
             priority,
         };
         queue::enqueue(tx, &house.clock, house.entropy, run).await?;

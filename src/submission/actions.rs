@@ -1,16 +1,13 @@
 //! What teams and organizers do to submissions after they were accepted.
 
-use jiff::Timestamp;
-
 use super::accept::start;
 use super::db::{self, Change};
 use super::model::{Origin, Purpose, Reason, State, Submission};
 use super::queue;
 use crate::airlock::lane1;
 use crate::audit::{self, Actor, Entry};
-use crate::contest;
 use crate::contest::definition::SubmissionRule;
-use crate::contest::model::{Competition, ParticipantState, Phase};
+use crate::contest::model::{Competition, ParticipantState};
 use crate::house::House;
 use crate::ids::{SubmissionId, UserId};
 use crate::store::{StoreError, Tx};
@@ -178,13 +175,9 @@ pub async fn run_again(
         return Err(ActionError::State { state: submission.state, action: "run again" });
     }
     let scored = lane1::was_scored(&mut tx, id).await?;
-    let purpose = match (submission.trial, scored) {
-        (true, _) => Purpose::Trial,
-        (false, true) => Purpose::Rescore,
-        (false, false) => Purpose::Score,
-    };
+    let purpose = if submission.competes() && scored { Purpose::Rescore } else { submission.aim.purpose() };
     db::forget_cancel(&mut tx, id).await?;
-    start(&mut tx, house, &submission, purpose, priority).await?;
+    start(&mut tx, house, &submission, (purpose, None), priority).await?;
     if purpose != Purpose::Rescore {
         // a rescore leaves the old outcome standing until the new one is there
         let told = Some((State::Queued, Reason::default()));
@@ -257,7 +250,7 @@ pub async fn nominate(
     let now = house.clock.now();
     let mut tx = house.db.begin().await?;
     let submission = load_of_team(house, &mut tx, id).await?;
-    if submission.disclosed_state != State::Finished || submission.trial {
+    if submission.disclosed_state != State::Finished || !submission.competes() {
         return Err(ActionError::State { state: submission.disclosed_state, action: "nominated" });
     }
     if wanted {
@@ -293,7 +286,7 @@ pub async fn choose(
     let rule = competition.definition.leaderboard.submission_rule;
     let mut tx = house.db.begin().await?;
     let submission = load_of_team(house, &mut tx, id).await?;
-    if submission.disclosed_state != State::Finished || submission.trial {
+    if submission.disclosed_state != State::Finished || !submission.competes() {
         return Err(ActionError::State { state: submission.disclosed_state, action: "put on the board" });
     }
     if wanted {
@@ -344,7 +337,7 @@ pub async fn publish(
     if wanted && !allowed {
         return Err(ActionError::StaysPrivate);
     }
-    if wanted && (submission.disclosed_state != State::Finished || submission.trial) {
+    if wanted && (submission.disclosed_state != State::Finished || !submission.competes()) {
         return Err(ActionError::State { state: submission.disclosed_state, action: "made public" });
     }
     db::set_public(&mut tx, id, wanted).await?;
@@ -352,64 +345,4 @@ pub async fn publish(
     audit::record(&mut tx, entry(house, actor, action, &submission)).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// What is to be scored again.
-#[derive(Clone, Debug)]
-pub struct Rescore<'a> {
-    /// One phase, or all.
-    pub phase: Option<&'a Phase>,
-    /// One team, or all.
-    pub team: Option<crate::ids::TeamId>,
-    /// Why; participants read it as an announcement, unless one team alone is scored again.
-    pub reason: &'a str,
-    /// [`queue::URGENT`], [`queue::NORMAL`] or [`queue::LATER`].
-    pub priority: i64,
-}
-
-/// The announcement of a rescore, in the two languages of the pages.
-const RESCORED: &str = "重新评分 Rescored";
-
-/// Queues finished submissions to be scored again with the current scorer; gives how many. Old
-/// scores stay beside the new ones.
-///
-/// # Errors
-/// Without a reason.
-pub async fn rescore(
-    house: &House,
-    competition: &Competition,
-    organizer: UserId,
-    wanted: &Rescore<'_>,
-) -> Result<i64, ActionError> {
-    if wanted.reason.trim().is_empty() {
-        return Err(ActionError::NoReason);
-    }
-    let now: Timestamp = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let filter = db::Filter {
-        phase: wanted.phase.map(|p| p.id),
-        team: wanted.team,
-        state: Some(State::Finished),
-        offset: 0,
-        limit: i64::MAX,
-    };
-    let (submissions, _) = db::filtered(&mut tx, competition.id, &filter).await?;
-    let mut count = 0;
-    for submission in submissions.iter().filter(|s| !s.trial) {
-        start(&mut tx, house, submission, Purpose::Rescore, wanted.priority).await?;
-        count += 1;
-    }
-    let entry =
-        Entry::new(now, Actor::User(organizer), "competition.rescored", ("competition", competition.id))
-            .competition(competition.id)
-            .detail("reason", wanted.reason.trim())
-            .detail("submissions", count);
-    audit::record(&mut tx, entry).await?;
-    if wanted.team.is_none() {
-        let told = (RESCORED, wanted.reason.trim());
-        contest::desk::announce_in(&mut tx, house, competition, organizer, told).await?;
-    }
-    tx.commit().await?;
-    house.ring();
-    Ok(count)
 }

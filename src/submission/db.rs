@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::model::{Kind, Reason, State, Submission};
+use super::model::{Aim, Kind, Reason, State, Submission};
 use crate::ids::{CompetitionId, PhaseId, SubmissionId, TeamId};
 use crate::store::{Connection, Row, StoreError};
 
@@ -21,7 +21,7 @@ fn submission(row: &AnyRow) -> Result<Submission, StoreError> {
         user: row.parsed("user_id")?,
         kind: row.parsed("kind")?,
         origin: row.parsed("origin")?,
-        trial: row.flag("trial")?,
+        aim: row.parsed("aim")?,
         file_name: row.text("file_name")?,
         object_key: row.text("object_key")?,
         size: u64::try_from(row.int("size")?).unwrap_or(0),
@@ -55,7 +55,7 @@ fn reason_text(reason: &Reason) -> String {
 pub async fn insert(conn: &mut Connection, s: &Submission) -> Result<(), StoreError> {
     let facts = serde_json::to_string(&s.facts).unwrap_or_else(|_| "{}".to_owned());
     sqlx::query(
-        "INSERT INTO submissions (id, competition_id, phase_id, team_id, user_id, kind, origin, trial, \
+        "INSERT INTO submissions (id, competition_id, phase_id, team_id, user_id, kind, origin, aim, \
          file_name, object_key, size, digest, message, facts, created_at, state, reason, \
          disclosed_state, disclosed_reason, counts, migrated_from) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
@@ -68,7 +68,7 @@ pub async fn insert(conn: &mut Connection, s: &Submission) -> Result<(), StoreEr
     .bind(s.user.to_string())
     .bind(s.kind.as_str())
     .bind(s.origin.as_str())
-    .bind(i64::from(s.trial))
+    .bind(s.aim.as_str())
     .bind(&s.file_name)
     .bind(&s.object_key)
     .bind(i64::try_from(s.size).unwrap_or(i64::MAX))
@@ -172,7 +172,7 @@ pub async fn counted(
     let row = sqlx::query(
         "SELECT COUNT(*) AS total, \
          COALESCE(SUM(CASE WHEN created_at >= $3 AND created_at < $4 THEN 1 ELSE 0 END), 0) AS recent \
-         FROM submissions WHERE phase_id = $1 AND team_id = $2 AND counts = 1 AND trial = 0 \
+         FROM submissions WHERE phase_id = $1 AND team_id = $2 AND counts = 1 AND aim = 'compete' \
          AND migrated_from IS NULL",
     )
     .bind(phase.to_string())
@@ -184,13 +184,14 @@ pub async fn counted(
     Ok((row.int("recent")?, row.int("total")?))
 }
 
-/// How many trial runs of a team are not over yet.
-pub async fn trials_under_way(conn: &mut Connection, team: TeamId) -> Result<i64, StoreError> {
+/// How many of a team's submissions with this aim are not over yet.
+pub async fn aimed_under_way(conn: &mut Connection, team: TeamId, aim: Aim) -> Result<i64, StoreError> {
     sqlx::query(
-        "SELECT COUNT(*) AS n FROM submissions WHERE team_id = $1 AND trial = 1 \
+        "SELECT COUNT(*) AS n FROM submissions WHERE team_id = $1 AND aim = $2 \
          AND state IN ('queued', 'running')",
     )
     .bind(team.to_string())
+    .bind(aim.as_str())
     .fetch_one(conn)
     .await?
     .int("n")
@@ -466,7 +467,8 @@ pub async fn count_by_state(
     competition: CompetitionId,
 ) -> Result<Vec<(State, i64)>, StoreError> {
     let rows = sqlx::query(
-        "SELECT state, COUNT(*) AS n FROM submissions WHERE competition_id = $1 AND trial = 0 GROUP BY state",
+        "SELECT state, COUNT(*) AS n FROM submissions WHERE competition_id = $1 AND aim = 'compete' \
+         GROUP BY state",
     )
     .bind(competition.to_string())
     .fetch_all(conn)
@@ -477,7 +479,7 @@ pub async fn count_by_state(
 /// How many submissions to a phase are not over yet, or not told yet.
 pub async fn under_way(conn: &mut Connection, phase: PhaseId) -> Result<i64, StoreError> {
     sqlx::query(
-        "SELECT COUNT(*) AS n FROM submissions WHERE phase_id = $1 \
+        "SELECT COUNT(*) AS n FROM submissions WHERE phase_id = $1 AND aim = 'compete' \
          AND (state IN ('queued', 'running') OR release_at IS NOT NULL)",
     )
     .bind(phase.to_string())
@@ -550,7 +552,7 @@ pub async fn failed_by_us(
     since: Timestamp,
 ) -> Result<Vec<Submission>, StoreError> {
     let rows = sqlx::query(
-        "SELECT * FROM submissions WHERE competition_id = $1 AND state = 'failed' AND trial = 0 \
+        "SELECT * FROM submissions WHERE competition_id = $1 AND state = 'failed' AND aim = 'compete' \
          AND created_at >= $2 AND EXISTS (SELECT 1 FROM runs r WHERE r.submission_id = submissions.id \
          AND r.state = 'failed' AND r.fault IS NOT NULL) ORDER BY created_at DESC LIMIT 20",
     )
@@ -569,7 +571,7 @@ pub async fn by_day(
 ) -> Result<Vec<(i64, i64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT created_at / 86400000 AS day, COUNT(*) AS n FROM submissions \
-         WHERE competition_id = $1 AND trial = 0 AND created_at >= $2 \
+         WHERE competition_id = $1 AND aim = 'compete' AND created_at >= $2 \
          GROUP BY created_at / 86400000 ORDER BY 1",
     )
     .bind(competition.to_string())

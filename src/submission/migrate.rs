@@ -72,7 +72,7 @@ async fn finals(
         return Ok(Vec::new());
     }
     let mut scored: Vec<Submission> = db::of_team(conn, before.id, team).await?;
-    scored.retain(|s| s.disclosed_state == State::Finished && s.disqualified_at.is_none() && !s.trial);
+    scored.retain(|s| s.disclosed_state == State::Finished && s.disqualified_at.is_none() && s.competes());
     let nominated: Vec<Submission> = scored.iter().filter(|s| s.nominated_at.is_some()).cloned().collect();
     if !nominated.is_empty() {
         return Ok(nominated.into_iter().take(most).collect());

@@ -13,6 +13,8 @@ pub mod disclose;
 pub mod migrate;
 pub mod model;
 pub mod queue;
+pub mod quota;
+pub mod rescore;
 pub mod run;
 pub mod unpack;
 pub mod worker;

@@ -87,10 +87,35 @@ word! {
 }
 
 word! {
+    /// What a submission is made for.
+    Aim {
+        /// A place on the board.
+        Compete = "compete",
+        /// To be tried on the twins alone, without quota or ledger.
+        Trial = "trial",
+        /// An organizer's own, on the real data: off every board, and an open book to the desk.
+        DryRun = "dry_run",
+    }
+}
+
+impl Aim {
+    /// What the submission's first runs are for.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::Compete => Purpose::Score,
+            Self::Trial => Purpose::Trial,
+            Self::DryRun => Purpose::DryRun,
+        }
+    }
+}
+
+word! {
     /// What a run is for.
     Purpose {
         /// The submission's score.
         Score = "score",
+        /// The score of an organizer's dry run.
+        DryRun = "dry_run",
         /// The debug twin after a failure on hidden input.
         Twin = "twin",
         /// A trial run on the twin, asked for by the team.
@@ -135,9 +160,21 @@ word! {
 }
 
 impl Purpose {
-    /// Whether a run for it sees the task's own data, and not the twin's.
-    pub fn is_on_hidden(self) -> bool {
+    /// Whether a run for it sees the twin's data instead of the task's own.
+    pub fn is_on_twin(self) -> bool {
+        matches!(self, Self::Twin | Self::Trial)
+    }
+
+    /// Whether a run for it is closed when a program in it sees hidden input. A dry run is not: it is
+    /// the desk's own, and what it prints is sealed.
+    pub fn may_close(self) -> bool {
         matches!(self, Self::Score | Self::Rescore)
+    }
+
+    /// Whether a run for it is what was submitted for: its state is the submission's, and stopping the
+    /// submission stops it.
+    pub fn is_asked_for(self) -> bool {
+        matches!(self, Self::Score | Self::Trial | Self::DryRun)
     }
 }
 
@@ -180,8 +217,8 @@ pub struct Submission {
     pub kind: Kind,
     /// Where it came from.
     pub origin: Origin,
-    /// Whether it runs on the twin alone, without quota or ledger.
-    pub trial: bool,
+    /// What it is made for.
+    pub aim: Aim,
     /// The name of the uploaded file.
     pub file_name: String,
     /// Where the object store holds it.
@@ -226,6 +263,13 @@ pub struct Submission {
     pub chosen: bool,
     /// Whether the team made it public.
     pub is_public: bool,
+}
+
+impl Submission {
+    /// Whether it is for a place on the board.
+    pub fn competes(&self) -> bool {
+        self.aim == Aim::Compete
+    }
 }
 
 /// A submission's run on one task.

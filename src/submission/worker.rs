@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::queue::{self, Lease, Renewal};
 use super::run::{Carrier, RunError, give_up};
-use super::{actions, disclose, migrate};
+use super::{actions, disclose, migrate, rescore};
 use crate::ids::{RunId, WorkerId};
 use crate::sandbox::Owner;
 use crate::store::StoreError;
@@ -258,6 +258,7 @@ impl Worker {
             self.say_alive(false).await?;
         }
         if beat.is_multiple_of(5) {
+            rescore::continue_all(house).await?;
             migrate::migrate_due(house).await?;
         }
         told.map(|_| ())

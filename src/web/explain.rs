@@ -112,9 +112,10 @@ impl Explain for AcceptError {
             Self::NoPhase(_) => StatusCode::NOT_FOUND,
             Self::NotBegun(_) | Self::Over(_) => StatusCode::CONFLICT,
             Self::Entry(error) => error.status(),
-            Self::DailyQuota { .. } | Self::TotalQuota { .. } | Self::TooManyTrials => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::DailyQuota { .. }
+            | Self::TotalQuota { .. }
+            | Self::TooManyTrials
+            | Self::TooManyDryRuns => StatusCode::TOO_MANY_REQUESTS,
             Self::Ending(_) | Self::ResultsOnly | Self::Empty | Self::Message | Self::Facts { .. } => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
@@ -133,6 +134,7 @@ impl Explain for AcceptError {
             Self::DailyQuota { .. } => "daily-quota",
             Self::TotalQuota { .. } => "total-quota",
             Self::TooManyTrials => "too-many-trials",
+            Self::TooManyDryRuns => "too-many-dry-runs",
             Self::Ending(_) | Self::ResultsOnly | Self::Empty | Self::Message | Self::Facts { .. } => {
                 "invalid"
             }
@@ -179,7 +181,7 @@ impl Explain for AcceptError {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Store(error) => error.retry_after(),
-            Self::TooManyTrials => Some(30),
+            Self::TooManyTrials | Self::TooManyDryRuns => Some(30),
             _ => None,
         }
     }

@@ -176,3 +176,21 @@ async fn nothing_is_scored_on_a_dataset_that_nobody_catalogued() {
     let refused = catalog::authorise_scoring(&mut conn, here.id, &unknown).await;
     assert!(matches!(refused, Err(CatalogError::Unknown(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_dry_run_is_for_organizers_and_reaches_no_board() {
+    let arena = Arena::working(&BundleFiles::new()).await;
+    let alice = arena.participant("alice", "submit").await;
+    let path = format!("/api/v1/competitions/{SLUG}/phases/0/dry-runs");
+    let file = || ("predictions.csv", off_by(2.0));
+    problem(&alice.upload(&path, file(), &[]).await, 403, "forbidden");
+    let made = arena.organizer.upload(&path, file(), &[("message", "mean")]).await.is(201);
+    let location = made.header("location").to_owned();
+    let done = finished(&arena.organizer, &location).await;
+    assert_eq!((&done["scores"]["rmse"], &done["counts"]), (&json!(2.0), &json!(false)), "{done}");
+    problem(&alice.get(&location).await, 404, "not-found");
+    assert_eq!(alice.get(&leaderboard()).await.ok().json()["total"], 0);
+    let desk = format!("/api/v1/competitions/{SLUG}/desk/submissions");
+    assert_eq!(arena.organizer.get(&desk).await.ok().json()["items"][0]["aim"], "dry_run");
+    arena.close().await;
+}

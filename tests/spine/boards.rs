@@ -4,7 +4,7 @@ use shuyu::airlock::{db as airlock_db, lane1};
 use shuyu::ids::{SubmissionId, UserId};
 use shuyu::submission::actions::{self, ActionError};
 use shuyu::submission::model::{Purpose, State};
-use shuyu::submission::{migrate, queue};
+use shuyu::submission::{migrate, queue, rescore};
 
 use super::bundles::{self, Folder, board, closed, labels, native, phase, predictions, programmed, zipped};
 use super::world::{Contest, World};
@@ -156,13 +156,12 @@ async fn a_rescore_uses_the_new_labels_and_keeps_the_old_score_beside() {
     let (contest, imported) = world.reimport("rule", &folder, contest.organizer).await;
     assert_eq!(imported.files, ["reference"]);
     assert_eq!(world.standing(&contest, 0).await, [ids[1]], "the board stands until the rescore");
-    let wanted = |reason| actions::Rescore { phase: None, team: None, reason, priority: queue::NORMAL };
-    let refused = actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted(""))
-        .await
-        .unwrap_err();
+    let wanted = |reason| rescore::Wanted { phase: None, team: None, reason, priority: queue::NORMAL };
+    let refused =
+        rescore::begin(&world.house, &contest.competition, contest.organizer, &wanted("")).await.unwrap_err();
     assert!(matches!(refused, ActionError::NoReason));
     let count =
-        actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted("labels")).await;
+        rescore::begin(&world.house, &contest.competition, contest.organizer, &wanted("labels")).await;
     assert_eq!(count.unwrap(), 2);
     let announced = "SELECT COUNT(*) FROM announcements WHERE body = 'labels'";
     assert_eq!(world.number(announced).await, 1, "the participants are told why");

@@ -2,8 +2,8 @@
 
 use shuyu::airlock::lane1;
 use shuyu::store::{Class, ObjectKey};
-use shuyu::submission::model::{Purpose, RunState, State};
-use shuyu::submission::{actions, disclose, queue};
+use shuyu::submission::model::{Aim, Purpose, RunState, State};
+use shuyu::submission::{actions, disclose, queue, rescore};
 
 use super::bundles::{self, ECHO, PROGRAM, SECRET, closed, native, predictions, programmed, zipped};
 use super::world::{Contest, World};
@@ -161,7 +161,7 @@ async fn ways_to_fail_on_hidden_input_look_the_same() {
 
 async fn trial(world: &World, contest: &Contest, user: shuyu::ids::UserId) -> shuyu::ids::SubmissionId {
     let mut request = world.request(user, "main.py");
-    request.trial = true;
+    request.aim = Aim::Trial;
     world.try_submit(contest, 0, request, FAILS.as_bytes()).await.unwrap().id
 }
 
@@ -186,7 +186,7 @@ async fn a_trial_run_costs_neither_quota_nor_bits() {
     let none = world.import("no-twin", &native()).await;
     world.register(&none, alice).await;
     let mut request = world.request(alice, "main.py");
-    request.trial = true;
+    request.aim = Aim::Trial;
     let refused = world.try_submit(&none, 0, request, PROGRAM.as_bytes()).await.unwrap_err();
     assert!(matches!(refused, shuyu::submission::accept::AcceptError::NoTwin), "{refused}");
 }
@@ -333,8 +333,8 @@ async fn a_rescore_of_a_closed_run_is_told_at_its_tick() {
     let labels = "id,label\n0,1\n1,0\n2,1\n3,0\n4,1\n5,0\n6,1\n";
     let mended = closed().file("reference/labels.csv", labels);
     let (contest, _) = world.reimport("rescored", &mended, contest.organizer).await;
-    let wanted = actions::Rescore { phase: None, team: None, reason: "labels", priority: queue::URGENT };
-    actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted).await.unwrap();
+    let wanted = rescore::Wanted { phase: None, team: None, reason: "labels", priority: queue::URGENT };
+    rescore::begin(&world.house, &contest.competition, contest.organizer, &wanted).await.unwrap();
     let next = world.submit(&contest, alice, "next.csv", &predictions(7)).await;
     let lease = world.lease().await.unwrap();
     assert_eq!(lease.run.purpose, Purpose::Rescore);

@@ -5,8 +5,8 @@ use std::process::Command;
 use shuyu::sandbox::SandboxError;
 use shuyu::submission::actions::{self, ActionError};
 use shuyu::submission::model::{RunState, State};
-use shuyu::submission::queue;
 use shuyu::submission::run::RunError;
+use shuyu::submission::{queue, rescore};
 use tokio_util::sync::CancellationToken;
 
 use super::bundles::{PROGRAM, native, predictions};
@@ -40,8 +40,8 @@ async fn stopped_before_its_start_a_submission_gives_its_quota_back() {
     let mut tx = world.house.db.begin().await.unwrap();
     shuyu::submission::db::request_cancel(&mut tx, again, world.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
-    let wanted = actions::Rescore { phase: None, team: None, reason: "r", priority: queue::NORMAL };
-    actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted).await.unwrap();
+    let wanted = rescore::Wanted { phase: None, team: None, reason: "r", priority: queue::NORMAL };
+    rescore::begin(&world.house, &contest.competition, contest.organizer, &wanted).await.unwrap();
     let lease = world.lease().await.unwrap();
     let renewed = queue::renew(&world.house.db, &world.clock, &lease).await.unwrap();
     assert_eq!(renewed, queue::Renewal::Held);

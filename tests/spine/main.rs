@@ -14,6 +14,7 @@ mod support;
 mod boards;
 mod bundles;
 mod diode;
+mod dry_runs;
 mod faults;
 mod imports;
 mod path;

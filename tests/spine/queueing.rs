@@ -3,9 +3,9 @@
 use proptest::test_runner::{Config, TestRunner};
 use shuyu::clock::{Clock, Entropy};
 use shuyu::ids::WorkerId;
-use shuyu::submission::actions;
 use shuyu::submission::model::{Purpose, RunState, State};
 use shuyu::submission::queue::{self, QueueError, Renewal};
+use shuyu::submission::rescore;
 use shuyu::submission::run::RunError;
 
 use super::bundles::{PROGRAM, closed, native, predictions};
@@ -200,9 +200,9 @@ async fn the_organizers_rescore_goes_first_or_last_as_asked() {
         (queue::LATER, [Purpose::Score, Purpose::Rescore]),
     ] {
         let new = world.submit(&contest, alice, "b.csv", &predictions(2)).await;
-        let wanted = actions::Rescore { phase: None, team: None, reason: "new scorer", priority };
+        let wanted = rescore::Wanted { phase: None, team: None, reason: "new scorer", priority };
         let done = world.number("SELECT COUNT(*) FROM submissions WHERE state = 'finished'").await;
-        let count = actions::rescore(&world.house, &contest.competition, contest.organizer, &wanted).await;
+        let count = rescore::begin(&world.house, &contest.competition, contest.organizer, &wanted).await;
         assert_eq!(count.unwrap(), done);
         let mut order = Vec::new();
         while let Some(lease) = world.lease().await {
@@ -280,4 +280,63 @@ fn no_sequence_of_leases_begins_or_ends_a_run_twice() {
             Ok(())
         })
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_urgent_rescore_takes_no_other_competitions_turn() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let (urgent, other) = (world.import("urgent", &native()).await, world.import("other", &native()).await);
+    let alice = world.contestant(&urgent, "alice").await;
+    world.register(&other, alice).await;
+    for _ in 0..3 {
+        world.submit(&urgent, alice, "a.csv", &predictions(5)).await;
+    }
+    world.run_all(&carrier).await;
+    let wanted = rescore::Wanted { phase: None, team: None, reason: "r", priority: queue::URGENT };
+    for _ in 0..2 {
+        // asked twice, what waits already is not queued again
+        rescore::begin(&world.house, &urgent.competition, urgent.organizer, &wanted).await.unwrap();
+    }
+    for _ in 0..3 {
+        world.submit(&other, alice, "a.csv", &predictions(5)).await;
+    }
+    let mut order = Vec::new();
+    while let Some(lease) = world.lease().await {
+        order.push(lease.run.competition == urgent.competition.id);
+        world.carry(&carrier, lease).await.unwrap();
+    }
+    assert_eq!(order, [false, true, false, true, false, true], "turn by turn");
+    let mut conn = world.house.db.read().await.unwrap();
+    let made = rescore::db::of_competition(&mut conn, urgent.competition.id, 10).await.unwrap();
+    let far: Vec<_> = made.iter().map(|p| (p.total, p.done, p.all_queued)).collect();
+    assert_eq!(far, [(0, 0, true), (3, 3, true)]);
+}
+
+#[tokio::test]
+async fn a_rescore_that_a_crash_cut_short_is_gone_on_with() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("cut", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    for _ in 0..3 {
+        world.submit(&contest, alice, "a.csv", &predictions(5)).await;
+    }
+    world.run_all(&carrier).await;
+    let wanted = rescore::Wanted { phase: None, team: None, reason: "r", priority: queue::NORMAL };
+    rescore::begin(&world.house, &contest.competition, contest.organizer, &wanted).await.unwrap();
+    // as if the process had died after the first of them was queued
+    for sql in [
+        "DELETE FROM runs WHERE purpose = 'rescore' AND id <> (SELECT MIN(id) FROM runs WHERE purpose = 'rescore')",
+        "UPDATE rescores SET finished_at = NULL",
+    ] {
+        let mut tx = world.house.db.begin().await.unwrap();
+        sqlx::query(sql).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    rescore::continue_all(&world.house).await.unwrap();
+    rescore::continue_all(&world.house).await.unwrap();
+    let queued = "SELECT COUNT(*) FROM runs WHERE purpose = 'rescore'";
+    assert_eq!(world.number(queued).await, 3, "each once");
+    assert_eq!(world.run_all(&carrier).await, 3);
 }

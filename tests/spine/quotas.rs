@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 
 use shuyu::contest::entry::{self, EntryError};
 use shuyu::contest::model::ParticipantState;
-use shuyu::submission::accept::{self, AcceptError};
+use shuyu::submission::accept::AcceptError;
 use shuyu::submission::actions::{self, ActionError};
 use shuyu::submission::model::State;
+use shuyu::submission::quota;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::bundles::{native, predictions};
@@ -88,7 +89,7 @@ async fn a_days_quota_comes_back_at_midnight_and_not_by_straddling_it() {
     let world = World::new().await;
     let contest = world.import("day", &native().edit("per_day: 0", "per_day: 2")).await;
     let alice = world.contestant(&contest, "alice").await;
-    let (_, midnight) = accept::day_of(world.clock.now());
+    let (_, midnight) = quota::day_of(world.clock.now());
     // half a minute before midnight
     world.clock.shift(midnight.as_millisecond() - world.clock.millis() - 30_000);
     world.submit(&contest, alice, "a.csv", &predictions(1)).await;
@@ -104,7 +105,7 @@ async fn a_days_quota_comes_back_at_midnight_and_not_by_straddling_it() {
     }
     let refused =
         world.try_submit(&contest, 0, world.request(alice, "a.csv"), &predictions(1)[..]).await.unwrap_err();
-    let again = accept::day_of(world.clock.now()).1;
+    let again = quota::day_of(world.clock.now()).1;
     assert!(
         matches!(refused, AcceptError::DailyQuota { used: 2, again: at, .. } if at == again),
         "{refused}"

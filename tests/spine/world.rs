@@ -15,7 +15,7 @@ use shuyu::house::House;
 use shuyu::ids::{SubmissionId, UserId, WorkerId};
 use shuyu::people::{By, NewUser, People, Role, SessionTerms};
 use shuyu::submission::accept::{self, AcceptError, Request};
-use shuyu::submission::model::{Origin, Run, RunState, Submission};
+use shuyu::submission::model::{Aim, Origin, Run, RunState, Submission};
 use shuyu::submission::queue::{self, Lease};
 use shuyu::submission::run::{Carrier, RunError};
 use shuyu::submission::worker::Worker;
@@ -200,7 +200,7 @@ impl World {
             file_name: file_name.to_owned(),
             message: String::new(),
             facts: BTreeMap::new(),
-            trial: false,
+            aim: Aim::Compete,
             origin: Origin::Outside,
             began: self.clock.now(),
         }

@@ -153,13 +153,32 @@ pub async fn team_by_id(conn: &mut Connection, id: TeamId) -> Result<Option<Team
     row.as_ref().map(team).transpose()
 }
 
-/// The teams of a competition, by name.
+/// The teams that take part in a competition, by name.
 pub async fn teams(conn: &mut Connection, competition: CompetitionId) -> Result<Vec<Team>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM teams WHERE competition_id = $1 ORDER BY name, id")
+    let rows = sqlx::query("SELECT * FROM teams WHERE competition_id = $1 AND desk = 0 ORDER BY name, id")
         .bind(competition.to_string())
         .fetch_all(conn)
         .await?;
     rows.iter().map(team).collect()
+}
+
+/// The team that a competition's dry runs belong to: it has no members, and takes no part.
+pub async fn desk_team(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<Option<Team>, StoreError> {
+    let row = sqlx::query("SELECT * FROM teams WHERE competition_id = $1 AND desk = 1")
+        .bind(competition.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(team).transpose()
+}
+
+/// Adds the team that a competition's dry runs belong to.
+pub async fn insert_desk_team(conn: &mut Connection, team: &Team) -> Result<(), StoreError> {
+    insert_team(&mut *conn, team).await?;
+    sqlx::query("UPDATE teams SET desk = 1 WHERE id = $1").bind(team.id.to_string()).execute(conn).await?;
+    Ok(())
 }
 
 /// Whether a name is taken.
@@ -306,7 +325,7 @@ pub async fn members(conn: &mut Connection, team: TeamId) -> Result<Vec<Membersh
 
 /// Whether a team has ever submitted.
 pub async fn has_submitted(conn: &mut Connection, team: TeamId) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT id FROM submissions WHERE team_id = $1 AND trial = 0 LIMIT 1")
+    let row = sqlx::query("SELECT id FROM submissions WHERE team_id = $1 AND aim = 'compete' LIMIT 1")
         .bind(team.to_string())
         .fetch_optional(conn)
         .await?;
@@ -322,7 +341,8 @@ pub async fn team_labels(
     let rows = sqlx::query(
         "SELECT t.id AS id, t.name AS name, u.name AS member FROM teams t \
          LEFT JOIN memberships m ON m.team_id = t.id AND m.left_at IS NULL \
-         LEFT JOIN users u ON u.id = m.user_id WHERE t.competition_id = $1 ORDER BY t.id, m.joined_at",
+         LEFT JOIN users u ON u.id = m.user_id WHERE t.competition_id = $1 AND t.desk = 0 \
+         ORDER BY t.id, m.joined_at",
     )
     .bind(competition.to_string())
     .fetch_all(conn)

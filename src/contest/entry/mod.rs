@@ -185,6 +185,32 @@ pub async fn team_for_submitting(
     found(tx, clock, entropy, competition, user, name).await
 }
 
+/// The team that a competition's dry runs belong to, made when there is none. Its name is empty, which
+/// no other's can be, and nobody is a member: what it is told is charged to the organizer who asked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn desk_team(
+    tx: &mut Tx,
+    clock: &Clock,
+    entropy: Entropy,
+    competition: &Competition,
+    organizer: UserId,
+) -> Result<Team, EntryError> {
+    if let Some(team) = db::desk_team(tx, competition.id).await? {
+        return Ok(team);
+    }
+    db::lock_teams(tx, competition.id).await?;
+    if let Some(team) = db::desk_team(tx, competition.id).await? {
+        return Ok(team);
+    }
+    let (id, now) = (entropy.id(clock), clock.now());
+    let name = String::new();
+    let team = Team { id, competition: competition.id, name, created_at: now, created_by: organizer };
+    db::insert_desk_team(tx, &team).await?;
+    Ok(team)
+}
+
 async fn found(
     tx: &mut Tx,
     clock: &Clock,

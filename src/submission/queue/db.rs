@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 
-use super::{Ending, MAX_PATIENT_ATTEMPTS};
-use crate::ids::{CompetitionId, RunId, SubmissionId, WorkerId};
+use super::{Ending, MAX_PATIENT_ATTEMPTS, NORMAL};
+use crate::ids::{CompetitionId, RescoreId, RunId, SubmissionId, WorkerId};
 use crate::store::{Connection, Row, StoreError};
 use crate::submission::model::{Run, RunState, Step};
 
@@ -34,8 +34,8 @@ fn fair_order(under_way: &str, unless: &str) -> String {
          LEFT JOIN queue_turns ct ON ct.scope = 'competition ' || r.competition_id \
          LEFT JOIN queue_turns tt ON tt.scope = 'team ' || r.team_id \
          WHERE r.state = 'queued' AND r.available_at <= $1 {unless} \
-         ORDER BY r.priority, COALESCE(cb.n, 0), COALESCE(ct.turn, 0), COALESCE(tb.n, 0), \
-         COALESCE(tt.turn, 0), r.created_at, r.id"
+         ORDER BY CASE WHEN r.priority > {NORMAL} THEN 1 ELSE 0 END, COALESCE(cb.n, 0), \
+         COALESCE(ct.turn, 0), r.priority, COALESCE(tb.n, 0), COALESCE(tt.turn, 0), r.created_at, r.id"
     )
 }
 
@@ -65,12 +65,12 @@ fn run(row: &AnyRow) -> Result<Run, StoreError> {
     })
 }
 
-/// Adds a waiting run.
-pub async fn insert(conn: &mut Connection, r: &Run) -> Result<(), StoreError> {
+/// Adds a waiting run, part of a rescore or not.
+pub async fn insert(conn: &mut Connection, r: &Run, rescore: Option<RescoreId>) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO runs (id, submission_id, competition_id, team_id, task_id, purpose, state, step, \
-         priority, created_at, available_at, attempt, fence, closed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 0, 0, $11)",
+         priority, created_at, available_at, attempt, fence, closed, rescore_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 0, 0, $11, $12)",
     )
     .bind(r.id.to_string())
     .bind(r.submission.to_string())
@@ -83,6 +83,7 @@ pub async fn insert(conn: &mut Connection, r: &Run) -> Result<(), StoreError> {
     .bind(r.priority)
     .bind(r.created_at.as_millisecond())
     .bind(i64::from(r.closed))
+    .bind(rescore.map(|id| id.to_string()))
     .execute(conn)
     .await?;
     Ok(())

@@ -2,9 +2,9 @@
 //!
 //! A lease lasts [`LEASE`]; the worker renews it while it works. Every lease has a fencing number,
 //! and a result is taken only from the holder of the newest, so a run that was handed on because its
-//! worker seemed dead is scored once, whoever finishes first. The order is fair: priority, then the
-//! competition with the fewest runs under way, then the one served longest ago, then the same between
-//! its teams, then age.
+//! worker seemed dead is scored once, whoever finishes first. The order is fair: what may wait
+//! comes last; then the competition with the fewest runs under way, then the one served longest ago;
+//! within it priority, then the same between its teams, then age.
 
 pub mod db;
 
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::model::{Purpose, Run, RunState, State, Step};
 use crate::clock::{Clock, Entropy};
-use crate::ids::{CompetitionId, RunId, SubmissionId, TaskId, TeamId, WorkerId};
+use crate::ids::{CompetitionId, RescoreId, RunId, SubmissionId, TaskId, TeamId, WorkerId};
 use crate::store::{Db, StoreError, Tx, events};
 
 /// How long a lease lasts unless renewed.
@@ -30,9 +30,9 @@ pub const MAX_PATIENT_ATTEMPTS: i64 = 9;
 
 /// Priority of a team's submission; smaller goes first.
 pub const NORMAL: i64 = 100;
-/// Priority of a rescore that may wait.
+/// Priority of a rescore that may wait until nothing else does, in any competition.
 pub const LATER: i64 = 200;
-/// Priority of a rescore that may not.
+/// Priority of a rescore that goes before everything else of its own competition.
 pub const URGENT: i64 = 50;
 
 /// Right to work on a run and to write its result.
@@ -81,6 +81,8 @@ pub struct NewRun {
     pub purpose: Purpose,
     /// Whether its outcome may have to wait for a tick; what it turns out to be when it ends counts.
     pub closed: bool,
+    /// The rescore it is part of.
+    pub rescore: Option<RescoreId>,
     /// [`NORMAL`], [`LATER`] or [`URGENT`].
     pub priority: i64,
 }
@@ -113,7 +115,7 @@ pub async fn enqueue(tx: &mut Tx, clock: &Clock, entropy: Entropy, new: NewRun) 
         scoring_log: None,
         fault: None,
     };
-    db::insert(tx, &run).await?;
+    db::insert(tx, &run, new.rescore).await?;
     Ok(run.id)
 }
 
@@ -135,9 +137,7 @@ pub async fn lease(db: &Db, clock: &Clock, worker: WorkerId) -> Result<Option<Le
             let turn = db::next_turn(&mut tx).await?;
             db::serve(&mut tx, &format!("competition {}", run.competition), turn).await?;
             db::serve(&mut tx, &format!("team {}", run.team), turn).await?;
-            if matches!(run.purpose, Purpose::Score | Purpose::Trial)
-                && super::db::mark_started(&mut tx, submission, now).await?
-            {
+            if run.purpose.is_asked_for() && super::db::mark_started(&mut tx, submission, now).await? {
                 tell(&mut tx, now, submission, State::Running).await?;
             }
             tx.commit().await?;
@@ -166,7 +166,7 @@ pub async fn renew(db: &Db, clock: &Clock, lease: &Lease) -> Result<Renewal, Sto
     let renewal = if db::renew(&mut tx, lease.run.id, lease.run.fence, until(now)).await? {
         let submission = super::db::by_id(&mut tx, lease.run.submission).await?;
         // a team stops its submission, not the organizer's rescore of it
-        let stoppable = matches!(lease.run.purpose, Purpose::Score | Purpose::Trial);
+        let stoppable = lease.run.purpose.is_asked_for();
         match submission.and_then(|s| s.cancel_requested_at) {
             Some(_) if stoppable => Renewal::CancelAsked,
             _ => Renewal::Held,
@@ -251,9 +251,7 @@ pub async fn hand_back(
 /// Says that a submission waits again when its run was given back. Of a closed one nothing is said:
 /// it seems under way until its outcome is told.
 async fn wait_again(tx: &mut Tx, now: Timestamp, run: &Run) -> Result<(), StoreError> {
-    if matches!(run.purpose, Purpose::Score | Purpose::Trial)
-        && super::db::mark_waiting(tx, run.submission, run.closed).await?
-    {
+    if run.purpose.is_asked_for() && super::db::mark_waiting(tx, run.submission, run.closed).await? {
         tell(tx, now, run.submission, State::Queued).await?;
     }
     Ok(())

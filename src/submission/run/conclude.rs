@@ -46,7 +46,7 @@ pub(super) async fn conclude(carrier: &Carrier, job: &Job, report: Report) -> Re
     let purpose = job.run().purpose;
     // one closed sibling closes the submission, also when the bundle has opened the input since
     let closed = job.is_closed(kind)
-        || (purpose.is_on_hidden() && newest(&runs, purpose).iter().any(|r| r.closed && is_over(r)));
+        || (purpose.may_close() && newest(&runs, purpose).iter().any(|r| r.closed && is_over(r)));
     if !queue::db::is_held(&mut tx, job.run().id, job.run().fence).await? {
         return Err(queue::QueueError::Fenced(job.run().id).into());
     }
@@ -172,7 +172,7 @@ async fn settle(
     match job.run().purpose {
         Purpose::Twin => return announce(tx, house, submission, submission.disclosed_state).await,
         Purpose::Rescore => return settle_rescore(tx, house, submission, tick).await,
-        Purpose::Score | Purpose::Trial => {}
+        Purpose::Score | Purpose::Trial | Purpose::DryRun => {}
     }
     let runs = queue::db::of_submission(tx, submission.id).await?;
     let Some((overall, deciding)) = overall(&runs, job.run().purpose) else {
@@ -214,7 +214,7 @@ async fn follow(
         db::set_counts(tx, submission.id, false).await?;
     }
     announce(tx, house, submission, told).await?;
-    if submission.trial {
+    if !submission.competes() {
         return Ok(());
     }
     if told == State::Finished
@@ -277,6 +277,7 @@ async fn enqueue_twin(tx: &mut Tx, house: &House, failed: &Run) -> Result<(), St
         task: failed.task,
         purpose: Purpose::Twin,
         closed: false,
+        rescore: None,
         priority: NORMAL,
     };
     queue::enqueue(tx, &house.clock, house.entropy, run).await.map(|_| ())

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::model::{Kind, Purpose, Reason, Run, Submission};
+use super::model::{Kind, Reason, Run, Submission};
 use super::queue::{Ending, Lease, QueueError};
 use crate::airlock::Hidden;
 use crate::catalog::{self, Authorised, CatalogError, Scoring};
@@ -66,15 +66,19 @@ impl Job {
 
     /// Whether the run sees the twin's data instead of the task's.
     pub fn on_twin(&self) -> bool {
-        matches!(self.run().purpose, Purpose::Twin | Purpose::Trial)
+        self.run().purpose.is_on_twin()
     }
 
-    /// Whether nothing may be told of the run but its outcome at its tick: a program, the
-    /// submission's or the organizer's ingestion program around it, saw hidden input, in this task or
-    /// another of the phase. A run's begin and end tell those of its siblings.
-    pub fn is_closed(&self, kind: Kind) -> bool {
+    /// Whether a program, the submission's or the organizer's ingestion program around it, sees hidden
+    /// input, in this task or another of the phase: a run's begin and end tell those of its siblings.
+    pub fn sees_hidden(&self, kind: Kind) -> bool {
         let mut tasks = self.tasks.iter().chain([&self.task]);
         !self.on_twin() && tasks.any(|task| kind.is_closed_by(&task.definition))
+    }
+
+    /// Whether nothing may be told of the run but its outcome at its tick.
+    pub fn is_closed(&self, kind: Kind) -> bool {
+        self.run().purpose.may_close() && self.sees_hidden(kind)
     }
 
     pub fn owner(&self) -> Owner {
@@ -169,7 +173,7 @@ impl Carrier {
     /// unless the error says otherwise.
     pub async fn carry(&self, lease: Lease, cancel: CancellationToken) -> Result<(), RunError> {
         let job = self.load(lease).await?;
-        let stoppable = matches!(job.run().purpose, Purpose::Score | Purpose::Trial);
+        let stoppable = job.run().purpose.is_asked_for();
         if stoppable && job.submission.cancel_requested_at.is_some() {
             cancel.cancel();
         }

@@ -51,13 +51,14 @@ pub(super) async fn predict(
     }
     // a result lies in the output first of all, so that it survives a failing ingestion
     let seed = is_result.then_some(laid.files.root.as_path());
-    let closed = job.is_closed(laid.kind());
-    note_step(carrier, job, closed, Step::Predicting).await?;
+    note_step(carrier, job, job.is_closed(laid.kind()), Step::Predicting).await?;
+    // what a program prints that saw hidden input is sealed, and told to nobody as it comes
+    let sealed = job.sees_hidden(laid.kind());
     let spec = match spec(carrier, job, desk, laid, seed).await? {
         Ok(spec) => spec,
         Err(reason) => return Ok(Some(Outcome::Failed(reason))),
     };
-    let (spec, live) = follow(carrier, job, spec, closed);
+    let (spec, live) = follow(carrier, job, spec, sealed);
     let ran = carrier.engine.run(spec, cancel.clone()).await;
     if let Some(live) = live {
         let _ = live.await;
@@ -70,10 +71,10 @@ pub(super) async fn predict(
     let collected = outcome.output.collect(&results, &limits).await;
     release(outcome.output.release().await);
     if let End::Exited(code) = outcome.end {
-        let took = if closed { tick_after(outcome.wall, job.limit()) } else { outcome.wall };
+        let took = if sealed { tick_after(outcome.wall, job.limit()) } else { outcome.wall };
         write_ending(&results, has_ingestion, Some((code, took)))?;
     }
-    ending.prediction_log = Some(keep_log(carrier, job, closed, "prediction", &outcome.log.bytes()).await?);
+    ending.prediction_log = Some(keep_log(carrier, job, sealed, "prediction", &outcome.log.bytes()).await?);
     match (outcome.end, collected) {
         (End::Cancelled, _) => Ok(Some(Outcome::Cancelled)),
         (_, Err(SandboxError::Output(refused))) => {
@@ -305,14 +306,14 @@ pub(super) async fn note_step(
     Ok(())
 }
 
-/// Follows an open run's output live; a closed run has no listener.
+/// Follows a run's output live, unless it is sealed.
 fn follow(
     carrier: &Carrier,
     job: &Job,
     mut spec: RunSpec,
-    closed: bool,
+    sealed: bool,
 ) -> (RunSpec, Option<tokio::task::JoinHandle<()>>) {
-    if closed {
+    if sealed {
         return (spec, None);
     }
     let (sender, receiver) = mpsc::channel(64);

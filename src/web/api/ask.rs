@@ -18,7 +18,7 @@ use crate::contest::model::{Competition, Phase};
 use crate::ids::{SubmissionId, TeamId};
 use crate::people::{Actor, Scope};
 use crate::submission::db as submission_db;
-use crate::submission::model::Submission;
+use crate::submission::model::{Aim, Submission};
 use crate::web::App;
 use crate::web::error::{Explain, FieldFault, Problem};
 use crate::web::guard::{Bearer, NoBearer};
@@ -290,6 +290,8 @@ impl FromRequestParts<App> for Theirs {
         let submission = submission_db::by_id(&mut conn, id).await?.ok_or_else(Refusal::not_found)?;
         let team = entry_db::team_of(&mut conn, submission.competition, actor.user).await?;
         let theirs = submission.user == actor.user || team.is_some_and(|team| team.id == submission.team);
+        // a dry run is the desk's, also from somebody who has left it
+        let theirs = theirs && submission.aim != Aim::DryRun;
         if !theirs && !actor.may_manage(submission.competition) {
             return Err(Refusal::not_found());
         }

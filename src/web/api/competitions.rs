@@ -16,7 +16,7 @@ use crate::contest::model::{Competition, ParticipantState, Phase, PhaseTime};
 use crate::contest::{db as contest_db, terms_digest};
 use crate::ids::TeamId;
 use crate::store::Connection;
-use crate::submission::accept;
+use crate::submission::quota;
 use crate::web::App;
 use crate::web::guard::Bearer;
 
@@ -351,7 +351,7 @@ pub(super) async fn phase_view(
 ) -> Answer<PhaseView> {
     let now = app.clock.now();
     let quota = match team {
-        Some(team) => Some(accept::quota(conn, &phase, team, now).await?),
+        Some(team) => Some(quota::quota(conn, &phase, team, now).await?),
         None => None,
     };
     let quota = quota.map(|quota| QuotaView {
@@ -360,7 +360,7 @@ pub(super) async fn phase_view(
         in_all: quota.in_all,
         used: quota.used,
         left_today: quota.left_today(),
-        renewed_at: Time(accept::day_of(now).1),
+        renewed_at: Time(quota::day_of(now).1),
     });
     let state = match phase.time(now) {
         PhaseTime::Ahead => "ahead",

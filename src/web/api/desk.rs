@@ -23,9 +23,9 @@ use crate::contest::model::{Participant, ParticipantState};
 use crate::contest::{db as contest_db, desk};
 use crate::ids::{TeamId, UserId};
 use crate::scoring::leaderboard::Scores;
-use crate::submission::actions::{self, Rescore};
-use crate::submission::model::{Kind, State as Stage, Submission};
-use crate::submission::{db as submission_db, queue};
+use crate::submission::actions;
+use crate::submission::model::{Aim, Kind, State as Stage, Submission};
+use crate::submission::{db as submission_db, queue, rescore};
 use crate::web::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -195,8 +195,9 @@ pub(super) struct DeskSubmission {
     /// `unknown`, `result` or `code`.
     #[schema(value_type = String, example = "code")]
     pub kind: Kind,
-    /// Whether it is a trial run.
-    pub trial: bool,
+    /// `compete`, `trial` (on public data alone) or `dry_run` (an organizer's, off every board).
+    #[schema(value_type = String, example = "compete")]
+    pub aim: Aim,
     /// The team's own note.
     pub message: String,
     /// Answers to the fact sheet.
@@ -293,7 +294,7 @@ fn desk_view(
         file_name: s.file_name,
         size: s.size,
         kind: s.kind,
-        trial: s.trial,
+        aim: s.aim,
         message: s.message,
         facts: s.facts,
         created_at: Time(s.created_at),
@@ -380,7 +381,7 @@ pub(super) struct RescoreAnswer {
     pub submissions: i64,
 }
 
-/// Score finished submissions again with the current scorer.
+/// Score submissions again with the current scorer: those that were scored, and those it failed.
 #[utoipa::path(
     post, path = "/competitions/{slug}/desk/rescore", tag = "desk", security(("token" = [])),
     params(("slug" = String, Path, description = "the competition's short name")),
@@ -398,13 +399,13 @@ async fn rescore(
         Some(position) => Some(here.phase(&app, position).await?),
         None => None,
     };
-    let rescore = Rescore {
+    let wanted = rescore::Wanted {
         phase: phase.as_ref(),
         team: wanted.team.map(TeamId),
         reason: &wanted.reason,
         priority: if wanted.urgent { queue::URGENT } else { queue::LATER },
     };
-    let submissions = actions::rescore(&app.house, &here.competition, by, &rescore).await?;
+    let submissions = rescore::begin(&app.house, &here.competition, by, &wanted).await?;
     Ok(Json(RescoreAnswer { submissions }))
 }
 

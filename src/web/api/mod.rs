@@ -5,6 +5,7 @@ mod ask;
 mod bundles;
 mod competitions;
 mod desk;
+mod dry_run;
 mod entry;
 mod files;
 mod leaderboard;
@@ -116,7 +117,10 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
 }
 
 fn upload_routes() -> OpenApiRouter<App> {
-    let routes = OpenApiRouter::new().routes(routes!(submit::submit)).merge(bundles::router());
+    let routes = OpenApiRouter::new()
+        .routes(routes!(submit::submit))
+        .routes(routes!(dry_run::dry_run))
+        .merge(bundles::router());
     OpenApiRouter::new().nest("/api/v1", routes)
 }
 

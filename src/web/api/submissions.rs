@@ -28,7 +28,7 @@ use crate::ids::SubmissionId;
 use crate::scoring::leaderboard::Scores;
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Connection, ObjectKey};
-use crate::submission::model::{Kind, Origin, Purpose, Run, RunState, State as Stage, Submission};
+use crate::submission::model::{Aim, Kind, Origin, Run, RunState, State as Stage, Submission};
 use crate::submission::{actions, db as submission_db, queue, topic};
 use crate::web::App;
 use crate::web::error::Problem;
@@ -227,12 +227,12 @@ async fn view(
 ) -> Answer<SubmissionView> {
     let finished = s.disclosed_state == Stage::Finished;
     let board = &competition.definition.leaderboard;
-    let row = match (finished, s.trial) {
+    let row = match (finished, s.aim == Aim::Trial) {
         (false, _) => None,
         (true, true) => Some(lane1::twin_for_team(conn, board, s.id).await?),
         (true, false) => Some(lane1::row_for_team(conn, board, s.id).await?),
     };
-    let twin = match s.disclosed_state == Stage::Failed && !s.trial {
+    let twin = match s.disclosed_state == Stage::Failed && s.competes() {
         true => Some(lane1::row_on_twin(conn, board, s.id).await?.scores),
         false => None,
     };
@@ -248,7 +248,7 @@ async fn view(
     let under_way = runs.iter().any(|run| run.state == RunState::Running);
     let told = status(s, place.is_some() && !under_way);
     let team = entry_db::team_by_id(conn, s.team).await?.ok_or_else(Refusal::not_found)?;
-    let ranked = finished && !s.trial && s.disqualified_at.is_none();
+    let ranked = finished && s.competes() && s.disqualified_at.is_none();
     let task_runs = tasks.iter().map(|task| TaskRun {
         index: task.definition.index,
         status: task_status(s, told, task, &runs),
@@ -273,7 +273,7 @@ async fn view(
         digest: s.digest.clone(),
         // both are found out when a run ends, so they wait for the outcome to be told
         kind: if told.is_final() { s.kind } else { Kind::Unknown },
-        trial: s.trial,
+        trial: s.aim == Aim::Trial,
         message: s.message.clone(),
         facts: s.facts.clone(),
         created_at: Time(s.created_at),
@@ -297,7 +297,7 @@ fn reason(s: &Submission) -> Option<ReasonView> {
 
 /// Where a task's run stands: its own end once the outcome is told, before that what is told of all.
 fn task_status(s: &Submission, told: Stage, task: &Task, runs: &[Run]) -> &'static str {
-    let of_task = |run: &&Run| run.task == task.id && matches!(run.purpose, Purpose::Score | Purpose::Trial);
+    let of_task = |run: &&Run| run.task == task.id && run.purpose.is_asked_for();
     match runs.iter().rev().find(of_task) {
         Some(run) if s.disclosed_state.is_final() && !told_as_received(told) => run.state.as_str(),
         _ => told.as_str(),

@@ -16,7 +16,7 @@ use super::spool::Spooled;
 use super::submissions::{SubmissionView, describe};
 use crate::people::Actor;
 use crate::submission::accept::{self, AcceptError, Request};
-use crate::submission::model::Origin;
+use crate::submission::model::{Aim, Origin};
 use crate::web::App;
 use crate::web::limits::Limited;
 
@@ -116,7 +116,7 @@ fn request(actor: &Actor, form: &Form, file_name: &str, began: Timestamp) -> Req
         file_name: file_name.to_owned(),
         message: form.message.clone(),
         facts: form.facts.clone(),
-        trial: form.trial.unwrap_or(false),
+        aim: if form.trial == Some(true) { Aim::Trial } else { Aim::Compete },
         origin: Origin::Outside,
         began,
     }
@@ -131,11 +131,11 @@ fn is_final(error: &AcceptError, form: &Form) -> bool {
     }
 }
 
-fn broken(error: MultipartError) -> Refusal {
+pub(super) fn broken(error: MultipartError) -> Refusal {
     Misread::broken(error.body_text()).into()
 }
 
-async fn text(mut field: Field<'_>) -> Answer<String> {
+pub(super) async fn text(mut field: Field<'_>) -> Answer<String> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(broken)? {

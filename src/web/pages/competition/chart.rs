@@ -65,7 +65,7 @@ pub(super) async fn of_team(
     let told: HashMap<SubmissionId, Timestamp> = db::of_team(conn, phase.id, team)
         .await?
         .into_iter()
-        .filter(|s| s.disclosed_state == State::Finished && !s.trial)
+        .filter(|s| s.disclosed_state == State::Finished && s.competes())
         .map(|s| (s.id, s.created_at))
         .collect();
     let history = airlock_db::team_history(conn, phase.id, team).await?;

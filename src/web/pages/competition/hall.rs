@@ -11,7 +11,7 @@ use crate::contest::model::{Competition, ParticipantState, Phase, PhaseTime, Tea
 use crate::contest::{db as contest_db, terms_digest};
 use crate::scoring::leaderboard::Scores;
 use crate::store::Connection;
-use crate::submission::accept::{self, Quota};
+use crate::submission::quota::{self, Quota};
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::lang::Lang;
@@ -349,7 +349,7 @@ impl Hall {
     pub async fn quota(&self, conn: &mut Connection, phase: &Phase) -> Result<QuotaView, PageError> {
         let d = &phase.definition;
         let quota = match &self.team {
-            Some(team) => accept::quota(conn, phase, team.id, self.now).await?,
+            Some(team) => quota::quota(conn, phase, team.id, self.now).await?,
             None => Quota {
                 per_day: i64::from(d.max_submissions_per_day),
                 used_today: 0,

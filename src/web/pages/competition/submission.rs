@@ -96,6 +96,7 @@ impl Seen {
             Purpose::Trial => true,
             Purpose::Twin => self.submission.disclosed_state.is_final(),
             Purpose::Score | Purpose::Rescore => !self.is_closed(),
+            Purpose::DryRun => false,
         }
     }
 
@@ -111,7 +112,7 @@ impl Seen {
         if !self.is_open(run) || d.hide_output {
             return Vec::new();
         }
-        let on_twin = matches!(run.purpose, Purpose::Twin | Purpose::Trial);
+        let on_twin = run.purpose.is_on_twin();
         let prediction = run.prediction_log.as_ref().filter(|_| !d.hide_prediction_output);
         // what a scorer prints is for the team only where the reference is the twin's
         let scoring = run.scoring_log.as_ref().filter(|_| on_twin && !d.hide_score_output);
@@ -294,7 +295,7 @@ async fn on_twin(
     Option<crate::airlock::Cleared<crate::scoring::leaderboard::Scores, crate::airlock::Team>>,
     PageError,
 > {
-    if submission.trial || submission.disclosed_state != Told::Failed {
+    if !submission.competes() || submission.disclosed_state != Told::Failed {
         return Ok(None);
     }
     let row = crate::airlock::lane1::row_on_twin(conn, board, submission.id).await?;
@@ -318,7 +319,7 @@ async fn best_before(
     let earlier = others.iter().filter(|s| {
         s.created_at < seen.submission.created_at
             && s.disclosed_state == Told::Finished
-            && !s.trial
+            && s.competes()
             && s.disqualified_at.is_none()
     });
     for other in earlier {

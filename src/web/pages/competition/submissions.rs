@@ -16,7 +16,7 @@ use crate::contest::model::Membership;
 use crate::scoring::leaderboard::Scores;
 use crate::store::{Connection, StoreError};
 use crate::submission::db;
-use crate::submission::model::{State as Told, Submission};
+use crate::submission::model::{Aim, State as Told, Submission};
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
@@ -73,7 +73,7 @@ pub(super) async fn item(
 ) -> Result<Item, StoreError> {
     let board = &hall.competition.definition.leaderboard;
     let finished = submission.disclosed_state == Told::Finished;
-    let scores = match (finished, submission.trial) {
+    let scores = match (finished, submission.aim == Aim::Trial) {
         (false, _) => None,
         (true, true) => Some(lane1::twin_for_team(conn, board, submission.id).await?.scores),
         (true, false) => Some(lane1::row_for_team(conn, board, submission.id).await?.scores),
@@ -89,7 +89,7 @@ pub(super) async fn item(
         message: submission.message.clone(),
         // both are found out when a run ends: of a closed one that is not told before its time
         kind: if told { submission.kind.as_str() } else { "unknown" },
-        trial: submission.trial,
+        trial: submission.aim == Aim::Trial,
         created_at: submission.created_at,
         state: shown_state(submission).as_str(),
         is_final: submission.disclosed_state.is_final(),

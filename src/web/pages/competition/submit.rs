@@ -20,7 +20,7 @@ use crate::contest::model::{FileKind, Phase, PhaseTime, Task};
 use crate::scoring::metric::Family;
 use crate::store::{Class, ObjectKey};
 use crate::submission::accept::{self, AcceptError, Request};
-use crate::submission::model::{Origin, Submission};
+use crate::submission::model::{Aim, Origin, Submission};
 use crate::web::App;
 use crate::web::error::{Explain as _, FieldFault, PageError};
 use crate::web::guard::User;
@@ -298,7 +298,7 @@ async fn accept_file(
         file_name,
         message: fields.get("message").map(|m| m.trim().to_owned()).unwrap_or_default(),
         facts: facts(&hall.competition.definition.fact_sheet, &fields),
-        trial: fields.get("trial").is_some_and(|value| value == "yes"),
+        aim: if fields.get("trial").is_some_and(|value| value == "yes") { Aim::Trial } else { Aim::Compete },
         origin: Origin::Outside,
         began,
     };

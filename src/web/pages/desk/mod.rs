@@ -2,6 +2,7 @@
 
 mod announcements;
 mod bundle;
+mod dry_run;
 mod exports;
 mod home;
 mod participants;
@@ -20,6 +21,7 @@ pub(super) fn router() -> Router<App> {
         .merge(participants::router())
         .merge(submissions::router())
         .merge(submission::router())
+        .merge(dry_run::router())
         .merge(rescore::router())
         .merge(settings::router())
         .merge(announcements::router())
@@ -28,5 +30,5 @@ pub(super) fn router() -> Router<App> {
 }
 
 pub(super) fn uploads() -> Router<App> {
-    bundle::uploads().merge(exports::long())
+    bundle::uploads().merge(dry_run::uploads()).merge(exports::long())
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::airlock::{Cleared, Team as ForTeam, db as airlock_db};
 use crate::scoring::leaderboard::Scores;
-use crate::submission::actions::{self, Rescore};
+use crate::submission::rescore::{self, Wanted as Rescore};
 use crate::submission::{db, queue};
 use crate::web::App;
 use crate::web::error::{FieldFault, PageError};
@@ -18,9 +18,23 @@ use crate::web::pages::competition::hall::Hall;
 
 /// Rescored submissions that are listed.
 const LISTED: i64 = 50;
+/// Rescores that are listed.
+const ASKED: i64 = 20;
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/competitions/{slug}/desk/rescore", get(form).post(begin))
+}
+
+/// A rescore that was asked for, and how far it is.
+#[derive(Serialize)]
+struct Asked {
+    at: jiff::Timestamp,
+    by: String,
+    phase: Option<String>,
+    team: Option<String>,
+    reason: String,
+    total: i64,
+    done: i64,
 }
 
 /// A rescored submission: what was told first and last.
@@ -64,6 +78,20 @@ async fn show(
             new: last.scores.clone(),
         });
     }
+    let mut asked = Vec::new();
+    for made in rescore::db::of_competition(&mut conn, hall.competition.id, ASKED).await? {
+        let r = &made.rescore;
+        let phase = hall.phases.iter().find(|p| Some(p.id) == r.phase);
+        asked.push(Asked {
+            at: r.created_at,
+            by: made.organizer.clone(),
+            phase: phase.map(|p| hall.phase_name(p).to_owned()),
+            team: r.team.and_then(|id| teams.get(&id)).map(|label| label.name.clone()),
+            reason: r.reason.clone(),
+            total: made.total,
+            done: made.done,
+        });
+    }
     let (waiting, running) = queue::db::load_of(&mut conn, hall.competition.id).await?;
     drop(conn);
     let mut names: Vec<&str> = teams.values().map(|label| label.name.as_str()).collect();
@@ -71,6 +99,7 @@ async fn show(
     names.truncate(500);
     let page = hall.page(app, frame, "desk/rescore.html", "rescore").await?;
     let page = page
+        .with("asked", &asked)
         .with("pairs", &pairs)
         .with("teams", &names)
         .with("columns", &hall.public_columns())
@@ -124,7 +153,7 @@ async fn begin(
         _ => queue::LATER,
     };
     let wanted = Rescore { phase, team, reason: &form.reason, priority };
-    let count = actions::rescore(&app.house, &hall.competition, user.actor.user, &wanted).await?;
+    let count = rescore::begin(&app.house, &hall.competition, user.actor.user, &wanted).await?;
     frame.flash(Notice::Good, "flash-rescoring", &[("count", &count.to_string())]);
     Ok(frame.go(&format!("{}/desk/rescore", hall.base())))
 }

@@ -1,7 +1,8 @@
 //! One submission for the organizer: what is true of it, its runs and logs, and what can be done.
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::scoring::leaderboard::Scores;
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Class, ObjectKey};
 use crate::submission::model::{Origin, Submission};
-use crate::submission::{actions, db, queue};
+use crate::submission::{actions, db, queue, topic};
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
@@ -27,6 +28,7 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/competitions/{slug}/desk/submissions/{id}", get(show))
         .route("/competitions/{slug}/desk/submissions/{id}/log/{run}/{step}", get(log))
+        .route("/competitions/{slug}/desk/submissions/{id}/live", get(live))
         .route("/competitions/{slug}/desk/submissions/{id}/rerun", post(rerun))
         .route("/competitions/{slug}/desk/submissions/{id}/cancel", post(cancel))
         .route("/competitions/{slug}/desk/submissions/{id}/disqualify", post(disqualify))
@@ -128,7 +130,7 @@ async fn show(
         .with("facts", &s.facts)
         .with("at", &s.created_at)
         .with("kind", &s.kind)
-        .with("trial", &s.trial)
+        .with("aim", &s.aim)
         .with("counts", &s.counts)
         .with("state", true_state(&s))
         .with("told", &s.disclosed_state)
@@ -147,6 +149,19 @@ async fn show(
         .with("history", &history)
         .with("report", &report)
         .render()
+}
+
+/// The submission's live events. Of a closed run there are none before its outcome is told.
+async fn live(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    headers: HeaderMap,
+    Path((slug, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    let (_, s) = find(&app, &frame, &slug, &id).await?;
+    let who = user.actor.user.to_string();
+    Ok(app.live.stream(&who, vec![topic(s.id)], &headers)?.into_response())
 }
 
 /// A run's log. A sealed one is opened by the airlock, for organizers alone.

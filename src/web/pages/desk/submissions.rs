@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::airlock::{Cleared, Organizer, lane1};
 use crate::scoring::leaderboard::Scores;
+use crate::store::Connection;
 use crate::submission::db::{self, Filter};
 use crate::submission::model::{State as True, Submission};
 use crate::web::App;
@@ -33,7 +34,8 @@ pub(super) struct Line {
     at: jiff::Timestamp,
     state: &'static str,
     told: &'static str,
-    trial: bool,
+    aim: &'static str,
+    message: String,
     disqualified: bool,
     nominated: bool,
     scores: Cleared<Scores, Organizer>,
@@ -45,6 +47,37 @@ pub(super) fn true_state(s: &Submission) -> &'static str {
         True::Queued if s.started_at.is_some() => True::Running.as_str(),
         state => state.as_str(),
     }
+}
+
+/// What is shown of each of some submissions.
+pub(super) async fn lines(
+    app: &App,
+    conn: &mut Connection,
+    hall: &Hall,
+    found: &[Submission],
+) -> Result<Vec<Line>, PageError> {
+    let teams = app.boards.teams(conn, hall.competition.id).await?;
+    let board = &hall.competition.definition.leaderboard;
+    let mut lines = Vec::new();
+    for s in found {
+        let phase = hall.phases.iter().find(|p| p.id == s.phase);
+        lines.push(Line {
+            id: s.id.to_string(),
+            team: teams.get(&s.team).map(|label| label.name.clone()).unwrap_or_default(),
+            file_name: s.file_name.clone(),
+            phase: phase.map(|p| hall.phase_name(p).to_owned()).unwrap_or_default(),
+            kind: s.kind.as_str(),
+            at: s.created_at,
+            state: true_state(s),
+            told: s.disclosed_state.as_str(),
+            aim: s.aim.as_str(),
+            message: s.message.clone(),
+            disqualified: s.disqualified_at.is_some(),
+            nominated: s.nominated_at.is_some(),
+            scores: lane1::row_for_organizer(conn, board, s.id).await?.scores,
+        });
+    }
+    Ok(lines)
 }
 
 #[derive(Deserialize)]
@@ -86,25 +119,7 @@ async fn list(
     let nobody = !named.is_empty() && team.is_none();
     let (found, total) =
         if nobody { (Vec::new(), 0) } else { db::filtered(&mut conn, hall.competition.id, &filter).await? };
-    let board = &hall.competition.definition.leaderboard;
-    let mut lines = Vec::new();
-    for s in &found {
-        let phase = hall.phases.iter().find(|p| p.id == s.phase);
-        lines.push(Line {
-            id: s.id.to_string(),
-            team: teams.get(&s.team).map(|label| label.name.clone()).unwrap_or_default(),
-            file_name: s.file_name.clone(),
-            phase: phase.map(|p| hall.phase_name(p).to_owned()).unwrap_or_default(),
-            kind: s.kind.as_str(),
-            at: s.created_at,
-            state: true_state(s),
-            told: s.disclosed_state.as_str(),
-            trial: s.trial,
-            disqualified: s.disqualified_at.is_some(),
-            nominated: s.nominated_at.is_some(),
-            scores: lane1::row_for_organizer(&mut conn, board, s.id).await?.scores,
-        });
-    }
+    let lines = lines(&app, &mut conn, &hall, &found).await?;
     drop(conn);
     let states: Vec<&str> = True::ALL.iter().map(|s| s.as_str()).collect();
     hall.page(&app, &frame, "desk/submissions.html", "submissions")
