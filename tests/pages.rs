@@ -542,7 +542,7 @@ async fn a_baseline_is_run_at_the_desk_before_anybody_sees_the_competition() {
     until_shown(&app, &org, &address, "2.000").await.has("基线试跑").has("主办方").lacks("取消资格");
     let made = org.post(&format!("{page}/solution"), &[("solution", "3"), ("phase", "0")]).await.is(303);
     // the list of ids is no prediction: what is wrong with it is said
-    until_shown(&app, &org, &made.header("location").to_owned(), "y").await;
+    until_shown(&app, &org, made.header("location"), "未受理").await.has("`y`");
     org.get(&page).await.ok().has("good.csv").has("open.zip").has("2.000");
     org.post(&format!("{page}/solution"), &[("solution", "9"), ("phase", "0")]).await.is(404);
 
