@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the steps that tests share fail like tests")]
 
+#[path = "pages/participants.rs"]
+mod participants;
 mod support;
 
 use std::io::Write as _;

@@ -53,6 +53,7 @@ registration-denied = Not admitted
 registration-denied-text = The organizer did not admit you. Ask the organizer if you think this is wrong.
 registration-removed = Removed
 registration-removed-text = The organizer removed you from this competition. Ask the organizer if you think this is wrong.
+organizer-reason = The organizer's reason:
 registration-approved = Entered
 registration-approved-text = You have entered.
 registration-needs-approval = The organizer decides on each registration.

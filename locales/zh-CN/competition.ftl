@@ -50,6 +50,7 @@ registration-denied = 报名未通过
 registration-denied-text = 主办方未通过您的报名。如有疑问，请联系主办方。
 registration-removed = 已被移出
 registration-removed-text = 主办方已将您移出本竞赛。如有疑问，请联系主办方。
+organizer-reason = 主办方给出的理由：
 registration-approved = 已报名
 registration-approved-text = 您已报名。
 registration-needs-approval = 报名需主办方审核。

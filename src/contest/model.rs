@@ -166,6 +166,25 @@ pub struct Participant {
     pub reason: String,
 }
 
+/// Where one person's registration for a competition stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Where it stands.
+    pub state: ParticipantState,
+    /// SM3 digest of the terms accepted, in hexadecimal.
+    pub terms: String,
+    /// What the organizer said with the latest decision; empty before one and where nothing was said.
+    pub reason: String,
+}
+
+impl Registration {
+    /// Why the person does not take part: the organizer's words, where they refused or removed them.
+    pub fn refusal(&self) -> Option<&str> {
+        let refused = matches!(self.state, ParticipantState::Denied | ParticipantState::Removed);
+        Some(self.reason.as_str()).filter(|reason| refused && !reason.is_empty())
+    }
+}
+
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*

@@ -120,6 +120,14 @@ async fn registering_waits_for_the_organizer_where_the_competition_says_so() {
     let removed = json!({ "state": "removed", "reason": "left the country" });
     send_json(&arena.organizer, Method::PUT, &path, &removed).await.ok();
     problem(&submit(&alice, off_by(1.0), &[]).await, 403, "not-admitted");
+    let told = alice.get(&own).await.ok().json();
+    assert_eq!((&told["state"], &told["reason"]), (&json!("removed"), &json!("left the country")));
+    let one = format!("/api/v1/competitions/{SLUG}");
+    assert_eq!(alice.get(&one).await.ok().json()["registration_reason"], "left the country");
+    assert_eq!(arena.app.visitor().get(&one).await.ok().json()["registration_reason"], json!(null));
+    let back = json!({ "state": "approved", "reason": "came back" });
+    send_json(&arena.organizer, Method::PUT, &path, &back).await.ok();
+    assert_eq!(alice.get(&own).await.ok().json()["reason"], json!(null), "nobody is kept out");
 }
 
 #[tokio::test]

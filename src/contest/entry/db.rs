@@ -1,9 +1,11 @@
 //! SQL of registrations, teams and memberships.
 
 use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use crate::contest::model::{Membership, Participant, ParticipantState, Team};
+use super::Decision;
+use crate::contest::model::{Membership, Participant, ParticipantState, Registration, Team};
 use crate::ids::{CompetitionId, TeamId, UserId};
 use crate::store::{Connection, Row, StoreError};
 
@@ -23,23 +25,30 @@ pub async fn state(
     competition: CompetitionId,
     user: UserId,
 ) -> Result<Option<ParticipantState>, StoreError> {
-    Ok(registration(conn, competition, user).await?.map(|(state, _)| state))
+    Ok(registration(conn, competition, user).await?.map(|registration| registration.state))
 }
 
-/// Where a person's registration stands, and the digest of the terms accepted.
+/// Where a person's registration stands, with the terms accepted and what the organizer said.
 pub async fn registration(
     conn: &mut Connection,
     competition: CompetitionId,
     user: UserId,
-) -> Result<Option<(ParticipantState, String)>, StoreError> {
+) -> Result<Option<Registration>, StoreError> {
     let row = sqlx::query(
-        "SELECT state, terms_digest FROM participants WHERE competition_id = $1 AND user_id = $2",
+        "SELECT state, terms_digest, reason FROM participants WHERE competition_id = $1 AND user_id = $2",
     )
     .bind(competition.to_string())
     .bind(user.to_string())
     .fetch_optional(conn)
     .await?;
-    row.map(|row| Ok((row.parsed("state")?, row.text("terms_digest")?))).transpose()
+    row.map(|row| {
+        Ok(Registration {
+            state: row.parsed("state")?,
+            terms: row.text("terms_digest")?,
+            reason: row.text("reason")?,
+        })
+    })
+    .transpose()
 }
 
 /// Writes a registration; one that exists keeps its state and gets the terms.
@@ -67,25 +76,42 @@ pub async fn register(
 }
 
 /// Writes the organizer's decision; false when the person never registered.
-pub async fn decide(
+pub(super) async fn decide(
     conn: &mut Connection,
     competition: CompetitionId,
     user: UserId,
-    state: ParticipantState,
-    by: UserId,
-    reason: &str,
-    now: Timestamp,
+    decision: &Decision<'_>,
 ) -> Result<bool, StoreError> {
-    let done = sqlx::query(
+    write_decision(conn, competition, user, decision, "").await
+}
+
+/// The same for somebody who waits for it; false when they do not.
+pub(super) async fn decide_waiting(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+    decision: &Decision<'_>,
+) -> Result<bool, StoreError> {
+    write_decision(conn, competition, user, decision, "AND state = 'pending'").await
+}
+
+async fn write_decision(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+    decision: &Decision<'_>,
+    condition: &'static str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(AssertSqlSafe(format!(
         "UPDATE participants SET state = $3, decided_by = $4, reason = $5, decided_at = $6 \
-         WHERE competition_id = $1 AND user_id = $2",
-    )
+         WHERE competition_id = $1 AND user_id = $2 {condition}"
+    )))
     .bind(competition.to_string())
     .bind(user.to_string())
-    .bind(state.as_str())
-    .bind(by.to_string())
-    .bind(reason)
-    .bind(now.as_millisecond())
+    .bind(decision.state.as_str())
+    .bind(decision.by.to_string())
+    .bind(decision.reason)
+    .bind(decision.at.as_millisecond())
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)

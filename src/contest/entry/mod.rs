@@ -105,18 +105,66 @@ pub async fn decide(
     state: ParticipantState,
     reason: &str,
 ) -> Result<(), EntryError> {
-    let (now, reason) = (clock.now(), reason.trim());
-    if state != ParticipantState::Approved && reason.is_empty() {
-        return Err(EntryError::NoReason);
-    }
-    if !db::decide(tx, competition.id, user, state, organizer, reason, now).await? {
+    let decision = Decision::new(clock, organizer, state, reason)?;
+    if !db::decide(tx, competition.id, user, &decision).await? {
         return Err(EntryError::NoRegistration);
     }
-    let entry = Entry::new(now, Actor::User(organizer), "participant.decided", ("user", user))
-        .competition(competition.id)
-        .detail("state", state.as_str())
-        .detail("reason", reason);
-    Ok(audit::record(tx, entry).await?)
+    Ok(audit::record(tx, decision.entry(competition, user)).await?)
+}
+
+/// What an organizer decides about registrations.
+struct Decision<'a> {
+    state: ParticipantState,
+    by: UserId,
+    reason: &'a str,
+    at: Timestamp,
+}
+
+impl<'a> Decision<'a> {
+    fn new(clock: &Clock, by: UserId, state: ParticipantState, reason: &'a str) -> Result<Self, EntryError> {
+        let reason = reason.trim();
+        if state != ParticipantState::Approved && reason.is_empty() {
+            return Err(EntryError::NoReason);
+        }
+        Ok(Self { state, by, reason, at: clock.now() })
+    }
+
+    fn entry(&self, competition: &Competition, user: UserId) -> Entry {
+        Entry::new(self.at, Actor::User(self.by), "participant.decided", ("user", user))
+            .competition(competition.id)
+            .detail("state", self.state.as_str())
+            .detail("reason", self.reason)
+    }
+}
+
+/// One decision about several people who wait: admits or refuses those who still do when it is
+/// written, each with an audit entry of their own, and leaves everybody else as they are. Gives how
+/// many it was written for.
+///
+/// # Errors
+/// [`EntryError::NoReason`]; [`EntryError::NoRegistration`] for a decision other than to admit or to
+/// refuse.
+pub async fn decide_waiting(
+    tx: &mut Tx,
+    clock: &Clock,
+    competition: &Competition,
+    organizer: UserId,
+    users: &[UserId],
+    state: ParticipantState,
+    reason: &str,
+) -> Result<usize, EntryError> {
+    if !matches!(state, ParticipantState::Approved | ParticipantState::Denied) {
+        return Err(EntryError::NoRegistration);
+    }
+    let decision = Decision::new(clock, organizer, state, reason)?;
+    let mut decided = 0;
+    for user in users {
+        if db::decide_waiting(tx, competition.id, *user, &decision).await? {
+            audit::record(tx, decision.entry(competition, *user)).await?;
+            decided += 1;
+        }
+    }
+    Ok(decided)
 }
 
 /// Makes sure that a person is admitted and has accepted the current terms.
@@ -131,9 +179,9 @@ pub async fn admitted(
 ) -> Result<(), EntryError> {
     let registration = db::registration(conn, competition.id, user).await?;
     match registration {
-        Some((ParticipantState::Approved, accepted)) if accepted == terms => Ok(()),
-        Some((ParticipantState::Approved, _)) => Err(EntryError::TermsNotAccepted),
-        Some((state, _)) => Err(EntryError::NotAdmitted(state.to_string())),
+        Some(r) if r.state != ParticipantState::Approved => Err(EntryError::NotAdmitted(r.state.to_string())),
+        Some(r) if r.terms != terms => Err(EntryError::TermsNotAccepted),
+        Some(_) => Ok(()),
         None => Err(EntryError::NotAdmitted("not registered".to_owned())),
     }
 }

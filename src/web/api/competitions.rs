@@ -123,6 +123,8 @@ pub(super) struct CompetitionView {
     /// The asker's registration; null without one or without a token.
     #[schema(value_type = Option<String>, example = "approved")]
     pub registration: Option<ParticipantState>,
+    /// Why the organizer refused or removed the asker; null otherwise.
+    pub registration_reason: Option<String>,
     /// The largest submission taken, in bytes.
     #[schema(example = 104857600)]
     pub upload_cap_bytes: u64,
@@ -289,7 +291,7 @@ async fn one(State(app): State<App>, here: Here) -> Answer<Json<CompetitionView>
     let mut conn = app.db.read().await?;
     let c = &here.competition;
     let registration = match &here.actor {
-        Some(actor) => entry_db::state(&mut conn, c.id, actor.user).await?,
+        Some(actor) => entry_db::registration(&mut conn, c.id, actor.user).await?,
         None => None,
     };
     let mut phases = Vec::new();
@@ -309,7 +311,8 @@ async fn one(State(app): State<App>, here: Here) -> Answer<Json<CompetitionView>
         revision: c.revision,
         terms_digest: terms_digest(&mut conn, c).await?,
         registration_auto_approve: d.registration_auto_approve,
-        registration,
+        registration: registration.as_ref().map(|r| r.state),
+        registration_reason: registration.as_ref().and_then(|r| r.refusal()).map(str::to_owned),
         upload_cap_bytes: app.settings.upload.cap_bytes,
         merge_lock_at: c.merge_lock_at.map(Time),
         finals_choose: d.finals_choose,

@@ -34,6 +34,9 @@ pub(super) struct RegistrationView {
     /// `pending`, `approved`, `denied` or `removed`; null when the asker never registered.
     #[schema(value_type = Option<String>, example = "approved")]
     pub state: Option<ParticipantState>,
+    /// Why the organizer refused or removed the asker; null otherwise.
+    #[schema(example = "未附单位证明")]
+    pub reason: Option<String>,
     /// Whether the terms of now were accepted: they may have changed since.
     pub terms_accepted: bool,
     /// SM3 digest of the terms, in hexadecimal; send it to accept them.
@@ -66,8 +69,9 @@ async fn registered(app: &App, here: &Here) -> Answer<RegistrationView> {
         }
     }
     Ok(RegistrationView {
-        terms_accepted: known.as_ref().is_some_and(|(_, accepted)| *accepted == digest),
-        state: known.map(|(state, _)| state),
+        terms_accepted: known.as_ref().is_some_and(|r| r.terms == digest),
+        reason: known.as_ref().and_then(|r| r.refusal()).map(str::to_owned),
+        state: known.map(|r| r.state),
         terms_digest: digest,
         terms,
     })

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::airlock::{Cleared, Public, lane1};
 use crate::contest::definition::{Column, FactQuestion, Leaderboard, Sorting};
 use crate::contest::entry;
-use crate::contest::model::{Competition, ParticipantState, Phase, PhaseTime, Team};
+use crate::contest::model::{Competition, ParticipantState, Phase, PhaseTime, Registration, Team};
 use crate::contest::{db as contest_db, terms_digest};
 use crate::scoring::leaderboard::Scores;
 use crate::store::Connection;
@@ -25,8 +25,8 @@ pub(in crate::web::pages) struct Hall {
     pub phases: Vec<Phase>,
     /// Whether the visitor manages it.
     pub organizer: bool,
-    /// Where the visitor's registration stands, and the terms accepted.
-    pub registration: Option<(ParticipantState, String)>,
+    /// Where the visitor's registration stands.
+    pub registration: Option<Registration>,
     /// Digest of the terms as they are now.
     pub terms: String,
     /// The visitor's team.
@@ -97,6 +97,8 @@ struct Head<'a> {
     begins_seconds: Option<i64>,
     organizer: bool,
     state: Option<&'static str>,
+    /// Why the visitor was refused or removed.
+    refusal: Option<&'a str>,
     terms_due: bool,
     admitted: bool,
     may_submit: bool,
@@ -169,12 +171,12 @@ impl Hall {
 
     /// Whether the visitor takes part now.
     pub fn admitted(&self) -> bool {
-        matches!(self.registration, Some((ParticipantState::Approved, _)))
+        self.registration.as_ref().is_some_and(|r| r.state == ParticipantState::Approved)
     }
 
     /// Whether the terms have to be accepted (again).
     pub fn terms_due(&self) -> bool {
-        self.registration.as_ref().is_none_or(|(_, accepted)| *accepted != self.terms)
+        self.registration.as_ref().is_none_or(|r| r.terms != self.terms)
     }
 
     /// Whether the leaderboard is there for this visitor.
@@ -332,7 +334,8 @@ impl Hall {
             left_seconds: open.and_then(|p| p.ends_at).map(seconds),
             begins_seconds: ahead.map(|p| seconds(p.starts_at)),
             organizer: self.organizer,
-            state: self.registration.as_ref().map(|(state, _)| state.as_str()),
+            state: self.registration.as_ref().map(|r| r.state.as_str()),
+            refusal: self.registration.as_ref().and_then(Registration::refusal),
             terms_due: self.terms_due(),
             admitted: self.admitted(),
             may_submit: self.admitted() && !self.terms_due() && open.is_some(),

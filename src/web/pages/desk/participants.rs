@@ -1,4 +1,6 @@
-//! Who takes part: approve, deny, remove.
+//! Who takes part: approve and deny, one or several at once; remove.
+
+use std::collections::BTreeSet;
 
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
@@ -12,7 +14,7 @@ use crate::ids::UserId;
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
-use crate::web::page::Frame;
+use crate::web::page::{Frame, Notice};
 use crate::web::pages::competition::hall::Hall;
 
 /// People on a page.
@@ -20,7 +22,7 @@ const PAGE: usize = 100;
 
 pub(super) fn router() -> Router<App> {
     Router::new()
-        .route("/competitions/{slug}/desk/participants", get(list))
+        .route("/competitions/{slug}/desk/participants", get(list).post(decide_several))
         .route("/competitions/{slug}/desk/participants/{user}", post(decide))
 }
 
@@ -43,6 +45,9 @@ struct Wanted {
     state: String,
     #[serde(default)]
     page: usize,
+    /// Whether the boxes of all who wait are ticked.
+    #[serde(default)]
+    all: String,
 }
 
 async fn list(
@@ -86,6 +91,8 @@ async fn list(
         .with("page_size", &PAGE)
         .with("q", &wanted.q)
         .with("state", &wanted.state)
+        .with("waiting", &people.iter().filter(|p| p.state == ParticipantState::Pending.as_str()).count())
+        .with("all", &(wanted.all == "yes"))
         .render()
 }
 
@@ -111,4 +118,34 @@ async fn decide(
     entry::decide(&mut tx, &app.clock, &hall.competition, by, person, state, &form.reason).await?;
     tx.commit().await?;
     Ok(frame.done(&format!("{}/desk/participants", hall.base()), "flash-saved"))
+}
+
+/// Admits or refuses everybody whose box is ticked, of those who still wait.
+async fn decide_several(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Result<Response, PageError> {
+    let hall = Hall::enter_desk(&app, &frame, &slug).await?;
+    let given = |name: &str| fields.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.as_str());
+    let chosen = fields.iter().filter(|(name, _)| name == "user");
+    let chosen: BTreeSet<UserId> = chosen.filter_map(|(_, id)| id.parse().ok()).collect();
+    let chosen: Vec<UserId> = chosen.into_iter().collect();
+    let state: ParticipantState = given("state").parse().map_err(|_| EntryError::NoRegistration)?;
+    let (by, reason) = (user.actor.user, given("reason"));
+    let mut tx = app.db.begin().await?;
+    let decided =
+        entry::decide_waiting(&mut tx, &app.clock, &hall.competition, by, &chosen, state, reason).await?;
+    tx.commit().await?;
+    let (done, left) = (decided.to_string(), (chosen.len() - decided).to_string());
+    let (notice, key) = match (chosen.len(), state) {
+        (0, _) => (Notice::Bad, "flash-nobody-chosen"),
+        (all, _) if decided < all => (Notice::Info, "flash-several-left"),
+        (_, ParticipantState::Approved) => (Notice::Good, "flash-several-approved"),
+        _ => (Notice::Good, "flash-several-denied"),
+    };
+    frame.flash(notice, key, &[("count", &done), ("left", &left)]);
+    Ok(frame.go(&format!("{}/desk/participants", hall.base())))
 }
