@@ -4,6 +4,8 @@
 
 #[path = "pages/participants.rs"]
 mod participants;
+#[path = "pages/results.rs"]
+mod results;
 mod support;
 
 use std::io::Write as _;

@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use super::{Cleared, Organizer, Public, Team};
 use crate::ids::{CompetitionId, HiddenSetId, PhaseId, ReplyId, RunId, SubmissionId, TaskId, TeamId, UserId};
 use crate::scoring::leaderboard::{Entry, Scores};
-use crate::store::{Connection, Row, StoreError};
+use crate::store::{Connection, Row, StoreError, places};
 
 /// Who is told about what.
 #[derive(Clone, Copy, Debug)]
@@ -425,29 +425,32 @@ pub async fn board_changes(
 /// A finished submission that may stand on the board.
 pub(super) struct Candidate {
     pub submission: SubmissionId,
+    pub team: TeamId,
     pub submitted_at: Timestamp,
     pub chosen: bool,
     pub payloads: Vec<Payload>,
 }
 
-/// A team's finished and told submissions to a phase, in order of time, with what was told of each
-/// task last; those disqualified are left out.
+/// Finished and told submissions of some teams to a phase, in order of time, with what was told of
+/// each task last; those disqualified are left out.
 pub(super) async fn candidates(
     conn: &mut Connection,
     phase: PhaseId,
-    team: TeamId,
+    teams: &[TeamId],
 ) -> Result<Vec<Candidate>, StoreError> {
-    let rows = sqlx::query(AssertSqlSafe(format!(
-        "SELECT s.id AS id, s.created_at AS created_at, s.chosen AS chosen, r.payload AS payload \
-         FROM submissions s JOIN replies r ON r.submission_id = s.id \
-         WHERE s.phase_id = $1 AND s.team_id = $2 AND s.disclosed_state = 'finished' \
+    let sql = format!(
+        "SELECT s.id AS id, s.team_id AS team_id, s.created_at AS created_at, s.chosen AS chosen, \
+         r.payload AS payload FROM submissions s JOIN replies r ON r.submission_id = s.id \
+         WHERE s.phase_id = $1 AND s.team_id IN ({}) AND s.disclosed_state = 'finished' \
          AND s.disqualified_at IS NULL AND s.aim = 'compete' AND r.kind IN ('score', 'rescore') AND {TOLD} \
-         ORDER BY s.created_at, s.id, r.created_at, r.id"
-    )))
-    .bind(phase.to_string())
-    .bind(team.to_string())
-    .fetch_all(conn)
-    .await?;
+         ORDER BY s.created_at, s.id, r.created_at, r.id",
+        places(2, teams.len())
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(phase.to_string());
+    for team in teams {
+        query = query.bind(team.to_string());
+    }
+    let rows = query.fetch_all(conn).await?;
     let mut candidates: Vec<Candidate> = Vec::new();
     for row in &rows {
         let submission: SubmissionId = row.parsed("id")?;
@@ -455,6 +458,7 @@ pub(super) async fn candidates(
         if candidates.last().is_none_or(|c| c.submission != submission) {
             candidates.push(Candidate {
                 submission,
+                team: row.parsed("team_id")?,
                 submitted_at: row.time("created_at")?,
                 chosen: row.flag("chosen")?,
                 payloads: Vec::new(),

@@ -275,7 +275,7 @@ pub async fn was_scored(conn: &mut Connection, submission: SubmissionId) -> Resu
 
 /// Joins tasks and adds computed columns. A computed column that rests on a hidden one, or is itself
 /// hidden, goes to organizers alone.
-fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
+pub(super) fn for_team(board: &Leaderboard, payloads: &[Payload]) -> Payload {
     let team = join(&visible(board), payloads.iter().map(|p| &p.team));
     let whole = |p: &Payload| p.team.clone().into_iter().chain(p.organizer.clone()).collect::<Scores>();
     let whole: Vec<Scores> = payloads.iter().map(whole).collect();
@@ -320,7 +320,7 @@ pub async fn update_standing(
     team: TeamId,
 ) -> Result<i64, StoreError> {
     let version = db::next_version(tx, phase).await?;
-    let candidates = db::candidates(tx, phase, team).await?;
+    let candidates = db::candidates(tx, phase, &[team]).await?;
     let entries = i64::try_from(candidates.len()).unwrap_or(i64::MAX);
     let rows: Vec<(Candidate, Payload)> = candidates
         .into_iter()
@@ -359,7 +359,7 @@ pub async fn improvements(
     let ranking = board.ranking_columns();
     let mut best: Option<Scores> = None;
     let mut improved = Vec::new();
-    for candidate in db::candidates(conn, phase, team).await? {
+    for candidate in db::candidates(conn, phase, &[team]).await? {
         let scores = for_team(board, &candidate.payloads).team;
         if best.as_ref().is_none_or(|b| compare(&ranking, &scores, b).is_lt()) {
             improved.push(candidate.submission);

@@ -8,6 +8,7 @@ pub mod db;
 mod hidden;
 pub mod lane1;
 pub mod rule;
+pub mod shown;
 
 pub use cleared::{Audience, Cleared, Organizer, Public, Team};
 pub use hidden::Hidden;

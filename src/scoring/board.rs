@@ -1,6 +1,8 @@
 //! [`Boards`]: the leaderboards in memory, one for each phase that somebody looks at. A board is asked
 //! for with every page; it reads the phase's version, and what changed since the version it holds, so
-//! that a new score costs one small query and a sort of rows that are nearly sorted already.
+//! that a new score costs one small query and a sort of rows that are nearly sorted already. Beside a
+//! board stand the ranks of the morning ([`mark`]) and, for rows that somebody looked at, the way there
+//! ([`spark`]).
 //!
 //! It works on values that the airlock has cleared and on nothing else.
 
@@ -8,17 +10,26 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::leaderboard::{Entry, Scores, sort};
-use crate::airlock::{Cleared, Organizer, Public, db as airlock_db};
-use crate::contest::definition::Leaderboard;
+use crate::airlock::{Cleared, Organizer, Public, db as airlock_db, shown};
+use crate::contest::definition::{Leaderboard, Sorting};
 use crate::contest::entry::db as entry_db;
 use crate::contest::model::Phase;
 use crate::ids::{CompetitionId, PhaseId, SubmissionId, TeamId};
 use crate::store::{Connection, StoreError};
 use crate::submission::db as submission_db;
 
-/// How long the teams' names are kept before they are read again.
-const NAMES_KEPT: Duration = Duration::from_secs(10);
+mod db;
+pub mod mark;
+pub mod spark;
+
+pub use mark::{Mark, Movement};
+pub use spark::Spark;
+
+/// How long the teams' names, and what a board is compared with, are kept before they are asked for again.
+const KEPT: Duration = Duration::from_secs(10);
 
 /// A team as the board shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +54,31 @@ pub struct Board {
     facts: HashMap<SubmissionId, Facts>,
     ranks: HashMap<SubmissionId, usize>,
     best: HashMap<TeamId, usize>,
+    /// The version at which a team's rows were last read.
+    changed: HashMap<TeamId, i64>,
 }
 
 impl Board {
+    /// Brings it up to date.
+    async fn catch_up(
+        &mut self,
+        conn: &mut Connection,
+        phase: PhaseId,
+        definition: &Leaderboard,
+    ) -> Result<(), StoreError> {
+        // read before the rows: a change in between is then read twice, never missed
+        let version = airlock_db::board_version(conn, phase).await?;
+        if self.version != version {
+            let changes = airlock_db::board_changes(conn, phase, self.version).await?;
+            let facts = submission_db::facts_on_board(conn, phase, self.version).await?;
+            self.facts.extend(facts);
+            self.changed.extend(changes.iter().map(|change| (change.entry.team, version)));
+            self.renew(definition, changes);
+            self.version = version;
+        }
+        Ok(())
+    }
+
     /// The rank of a submission, counted from 1, if it stands.
     pub fn rank(&self, submission: SubmissionId) -> Option<usize> {
         self.ranks.get(&submission).copied()
@@ -118,11 +151,28 @@ struct HeldTeams {
     whole: Option<(PhaseId, i64)>,
 }
 
+struct HeldMark {
+    mark: Option<Arc<Mark>>,
+    day: i64,
+    read: Instant,
+}
+
+struct HeldSpark {
+    spark: Option<Arc<Spark>>,
+    /// The version of the board beside which it was drawn.
+    version: i64,
+}
+
 #[derive(Default)]
 struct Shelf {
     boards: HashMap<PhaseId, Arc<tokio::sync::Mutex<Arc<Board>>>>,
     teams: HashMap<CompetitionId, HeldTeams>,
+    marks: HashMap<PhaseId, HeldMark>,
+    sparks: HashMap<PhaseId, HashMap<TeamId, HeldSpark>>,
 }
+
+/// The lines of some teams, by team; a team without one has had one score, or none that is shown.
+pub type Sparks = HashMap<TeamId, Arc<Spark>>;
 
 /// The boards of this process. Cheap to clone.
 #[derive(Clone, Default)]
@@ -147,15 +197,8 @@ impl Boards {
     ) -> Result<Arc<Board>, StoreError> {
         let slot = Arc::clone(self.shelf().boards.entry(phase.id).or_default());
         let mut held = slot.lock().await;
-        // read before the rows: a change in between is then read twice, never missed
-        let version = airlock_db::board_version(conn, phase.id).await?;
-        if held.version != version {
-            let changes = airlock_db::board_changes(conn, phase.id, held.version).await?;
-            let facts = submission_db::facts_on_board(conn, phase.id, held.version).await?;
-            let board = Arc::make_mut(&mut held);
-            board.facts.extend(facts);
-            board.renew(definition, changes);
-            board.version = version;
+        if held.version != airlock_db::board_version(conn, phase.id).await? {
+            Arc::make_mut(&mut held).catch_up(conn, phase.id, definition).await?;
         }
         Ok(Arc::clone(&held))
     }
@@ -170,7 +213,7 @@ impl Boards {
         competition: CompetitionId,
     ) -> Result<Arc<Teams>, StoreError> {
         if let Some(held) = self.shelf().teams.get(&competition)
-            && held.read.elapsed() < NAMES_KEPT
+            && held.read.elapsed() < KEPT
         {
             return Ok(Arc::clone(&held.teams));
         }
@@ -215,6 +258,77 @@ impl Boards {
         let held = HeldTeams { teams: Arc::clone(&teams), read: Instant::now(), whole: None };
         self.shelf().teams.insert(competition, held);
         Ok(teams)
+    }
+
+    /// What a phase's board is compared with: its ranks when the day began. One that was just taken is
+    /// seen within ten seconds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn mark(
+        &self,
+        conn: &mut Connection,
+        phase: PhaseId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Mark>>, StoreError> {
+        let day = mark::day_of(now);
+        let held = {
+            let shelf = self.shelf();
+            let held = shelf.marks.get(&phase);
+            if let Some(held) = held.filter(|held| held.day == day && held.read.elapsed() < KEPT) {
+                return Ok(held.mark.clone());
+            }
+            held.and_then(|held| held.mark.clone())
+        };
+        let taken_at = db::taken_at(conn, phase).await?;
+        let mark = match held {
+            Some(mark) if Some(mark.taken_at) == taken_at => Some(mark),
+            _ => Mark::read(conn, phase).await?.map(Arc::new),
+        };
+        self.shelf().marks.insert(phase, HeldMark { mark: mark.clone(), day, read: Instant::now() });
+        Ok(mark)
+    }
+
+    /// The lines of the teams given; those that changed since they were drawn, or never were, are read
+    /// with one query.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sparks(
+        &self,
+        conn: &mut Connection,
+        (phase, board): (PhaseId, &Board),
+        definition: &Leaderboard,
+        teams: &[TeamId],
+    ) -> Result<Sparks, StoreError> {
+        let mut found = Sparks::new();
+        let mut wanted: Vec<TeamId> = Vec::new();
+        {
+            let mut shelf = self.shelf();
+            let held = shelf.sparks.entry(phase).or_default();
+            for team in teams.iter().filter(|team| board.best.contains_key(team)) {
+                let changed = board.changed.get(team).copied().unwrap_or(0);
+                match held.get(team).filter(|held| held.version >= changed) {
+                    Some(held) => found.extend(held.spark.clone().map(|spark| (*team, spark))),
+                    None if wanted.contains(team) => {}
+                    None => wanted.push(*team),
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        let courses = shown::courses(conn, definition, phase, &wanted).await?;
+        let ascending = definition.primary().is_some_and(|column| column.sorting == Sorting::Asc);
+        let mut shelf = self.shelf();
+        let held = shelf.sparks.entry(phase).or_default();
+        for team in wanted {
+            let spark =
+                courses.get(&team).and_then(|course| Spark::of(course.get(), ascending)).map(Arc::new);
+            found.extend(spark.clone().map(|spark| (team, spark)));
+            held.insert(team, HeldSpark { spark, version: board.version });
+        }
+        Ok(found)
     }
 
     fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {

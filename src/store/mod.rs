@@ -13,7 +13,7 @@ mod row;
 
 pub use database::{Connection, Db, Engine, Tx};
 pub use objects::{Class, ObjectError, ObjectKey, ObjectPlace, Objects, S3Settings, Stored};
-pub use row::Row;
+pub use row::{Row, places};
 
 /// What can go wrong between us and the database or the object store.
 #[derive(Debug, thiserror::Error)]

@@ -40,6 +40,18 @@ pub trait Row {
     fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
 }
 
+/// The places of `count` values in a statement's list, from the `first`: `$2, $3, $4`.
+pub fn places(first: usize, count: usize) -> String {
+    let mut list = String::new();
+    for place in first..first + count {
+        if place > first {
+            list.push_str(", ");
+        }
+        list.push_str(&format!("${place}"));
+    }
+    list
+}
+
 fn unreadable(column: &str, value: &str, problem: impl Display) -> StoreError {
     StoreError::Unreadable {
         column: column.to_owned(),

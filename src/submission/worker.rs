@@ -18,6 +18,7 @@ use super::run::{Carrier, RunError, give_up};
 use super::{actions, disclose, migrate, rescore};
 use crate::ids::{RunId, WorkerId};
 use crate::sandbox::Owner;
+use crate::scoring::board::mark;
 use crate::store::StoreError;
 
 /// How often a waiting worker looks for runs queued by another process.
@@ -211,7 +212,7 @@ impl Worker {
     }
 
     /// What must go on beside the runs: lapsed leases, outcomes that are due, phases to migrate,
-    /// what crashed runs left behind, and the sign of life.
+    /// what crashed runs left behind, the boards' ranks of the day, and the sign of life.
     async fn housekeeping(me: Arc<Self>, stop: CancellationToken) {
         let mut beat: u32 = 0;
         while !stop.is_cancelled() {
@@ -260,6 +261,7 @@ impl Worker {
         if beat.is_multiple_of(5) {
             rescore::continue_all(house).await?;
             migrate::migrate_due(house).await?;
+            mark::take_due(house).await?;
         }
         told.map(|_| ())
     }

@@ -1,7 +1,8 @@
 //! Rules of the board, what stands on it, rescoring and the way into the next phase.
 
-use shuyu::airlock::{db as airlock_db, lane1};
+use shuyu::airlock::{db as airlock_db, lane1, shown};
 use shuyu::ids::{SubmissionId, UserId};
+use shuyu::scoring::board::{Boards, Movement, mark};
 use shuyu::submission::actions::{self, ActionError};
 use shuyu::submission::model::{Purpose, State};
 use shuyu::submission::{migrate, queue, rescore};
@@ -42,6 +43,75 @@ async fn the_best_the_last_or_all_stand_by_themselves() {
         let refused =
             actions::choose(&world.house, &contest.competition, ids[0], alice, true).await.unwrap_err();
         assert!(matches!(refused, ActionError::BoardIsAutomatic(_)), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_teams_way_is_what_stood_on_the_board_and_nothing_else() {
+    let accuracy = |right: i32| (f64::from(right) / 7.0 * 1e6).round() / 1e6;
+    for (rule, stood) in [
+        ("Force_Best", vec![3, 6, 6]),
+        ("Force_Last", vec![3, 6, 5]),
+        ("Force_Latest_Multiple", vec![3, 6, 5]),
+        ("Add_And_Delete_Multiple", vec![5]),
+    ] {
+        let (world, contest, alice) = with_rule(rule).await;
+        let bob = world.contestant(&contest, "bob").await;
+        let ids = scored(&world, &contest, alice, &[3, 6, 5, 7]).await;
+        scored(&world, &contest, bob, &[1]).await;
+        if rule.starts_with("Add") {
+            actions::choose(&world.house, &contest.competition, ids[2], alice, true).await.unwrap();
+        }
+        // one disqualified never stood
+        let by = contest.organizer;
+        actions::disqualify(&world.house, &contest.competition, ids[3], by, Some("no")).await.unwrap();
+        let team = world.submission(ids[0]).await.team;
+        let board = &contest.competition.definition.leaderboard;
+        let mut conn = world.house.db.read().await.unwrap();
+        let phase = contest.phases[0].id;
+        let courses = shown::courses(&mut conn, board, phase, &[team]).await.unwrap();
+        assert_eq!(courses.len(), 1, "of the teams asked for alone");
+        let expected: Vec<f64> = stood.into_iter().map(accuracy).collect();
+        assert_eq!(courses[&team].get(), &expected, "{rule}");
+    }
+}
+
+#[tokio::test]
+async fn a_mark_of_every_board_is_taken_once_a_day() {
+    for world in [World::new().await, World::large().await] {
+        let contest = world.import("marks", &native()).await;
+        let (alice, bob) =
+            (world.contestant(&contest, "alice").await, world.contestant(&contest, "bob").await);
+        assert_eq!(mark::take_due(&world.house).await.unwrap(), 1, "a new board has a mark at once");
+        let hers = scored(&world, &contest, alice, &[4]).await[0];
+        let team = world.submission(hers).await.team;
+        assert_eq!(mark::take_due(&world.house).await.unwrap(), 0);
+        let phase = &contest.phases[0];
+        let board = &contest.competition.definition.leaderboard;
+        let boards = Boards::default();
+        let mut conn = world.house.db.read().await.unwrap();
+        let first = boards.mark(&mut conn, phase.id, world.clock.now()).await.unwrap().unwrap();
+        assert!(first.is_empty());
+
+        world.clock.shift(86_400_000);
+        assert_eq!(mark::take_due(&world.house).await.unwrap(), 1);
+        let his = scored(&world, &contest, bob, &[6]).await[0];
+        let other = world.submission(his).await.team;
+        let now = boards.board(&mut conn, phase, board).await.unwrap();
+        let mark = boards.mark(&mut conn, phase.id, world.clock.now()).await.unwrap().unwrap();
+        assert!(mark.taken_at > first.taken_at);
+        let movement = |team| mark.movement(team, now.best_rank(team).unwrap());
+        assert_eq!((movement(team), movement(other)), (Movement::Down(1), Movement::New));
+        let sparks = boards.sparks(&mut conn, (phase.id, &now), board, &[team, other]).await.unwrap();
+        assert!(sparks.is_empty(), "one score is no line");
+
+        world.clock.shift(86_400_000);
+        assert_eq!(mark::take_due(&world.house).await.unwrap(), 1);
+        world.clock.shift(86_400_000);
+        assert_eq!(mark::take_due(&world.house).await.unwrap(), 0, "an unchanged board is not written again");
+        let mark = boards.mark(&mut conn, phase.id, world.clock.now()).await.unwrap().unwrap();
+        assert!(world.clock.now().duration_since(mark.taken_at).as_secs() < 60, "but its mark is of today");
+        assert_eq!(mark.movement(team, 2), Movement::Same);
     }
 }
 

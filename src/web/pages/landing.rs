@@ -19,7 +19,8 @@ pub(super) fn router() -> Router<App> {
 
 async fn landing(frame: Frame, State(app): State<App>) -> Result<Response, PageError> {
     let running = super::competition::running(&app, &frame).await?;
-    frame.page("landing.html").with("cards", &running).render()
+    let latest = super::competition::latest(&app, &frame).await?;
+    frame.page("landing.html").with("cards", &running).with("latest", &latest).render()
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::airlock::{Cleared, Public, lane1};
-use crate::contest::definition::{Column, FactQuestion, Leaderboard, Sorting};
+use crate::contest::definition::{Column, FactQuestion, Sorting};
 use crate::contest::entry;
 use crate::contest::model::{Competition, ParticipantState, Phase, PhaseTime, Registration, Team};
 use crate::contest::{db as contest_db, terms_digest};
@@ -134,6 +134,30 @@ pub(in crate::web::pages) fn locale(lang: Lang) -> &'static str {
     }
 }
 
+/// A name in a locale, or the bundle's own.
+fn named<'a>(competition: &'a Competition, locale: &str, key: &str, own: &'a str) -> &'a str {
+    let translations = competition.definition.locale.get(locale);
+    translations.and_then(|l| l.names.get(key)).map_or(own, String::as_str)
+}
+
+fn column_view(competition: &Competition, locale: &str, column: &Column) -> ColumnView {
+    let board = &competition.definition.leaderboard;
+    ColumnView {
+        key: column.key.clone(),
+        title: named(competition, locale, &format!("columns.{}", column.key), &column.title).to_owned(),
+        precision: column.precision.min(9),
+        ascending: column.sorting == Sorting::Asc,
+        primary: board.primary().is_some_and(|primary| primary.key == column.key),
+        hidden: column.hidden || !lane1::visible(board).columns.iter().any(|c| c.key == column.key),
+    }
+}
+
+/// The column that decides on a competition's board, where anybody may know of it.
+pub(in crate::web::pages) fn primary_column(competition: &Competition, locale: &str) -> Option<ColumnView> {
+    let primary = competition.definition.leaderboard.primary()?;
+    Some(column_view(competition, locale, primary)).filter(|column| !column.hidden)
+}
+
 impl Hall {
     /// Looks up a competition for a visitor. A draft is there for its organizers alone.
     pub async fn enter(app: &App, frame: &Frame, slug: &str) -> Result<Self, PageError> {
@@ -213,8 +237,7 @@ impl Hall {
 
     /// A translated name, or the bundle's own.
     pub fn named<'a>(&'a self, key: &str, own: &'a str) -> &'a str {
-        let translations = self.competition.definition.locale.get(self.locale);
-        translations.and_then(|l| l.names.get(key)).map_or(own, String::as_str)
+        named(&self.competition, self.locale, key, own)
     }
 
     /// A phase's name in the page's language.
@@ -265,24 +288,14 @@ impl Hall {
     pub fn columns(&self) -> Vec<ColumnView> {
         let board = &self.competition.definition.leaderboard;
         let shown = if self.organizer { board.clone() } else { lane1::visible(board) };
-        shown.columns.iter().map(|column| self.column(board, column)).collect()
+        shown.columns.iter().map(|c| column_view(&self.competition, self.locale, c)).collect()
     }
 
     /// The columns anybody may know of.
     pub fn public_columns(&self) -> Vec<ColumnView> {
         let board = &self.competition.definition.leaderboard;
-        lane1::visible(board).columns.iter().map(|column| self.column(board, column)).collect()
-    }
-
-    fn column(&self, board: &Leaderboard, column: &Column) -> ColumnView {
-        ColumnView {
-            key: column.key.clone(),
-            title: self.named(&format!("columns.{}", column.key), &column.title).to_owned(),
-            precision: column.precision.min(9),
-            ascending: column.sorting == Sorting::Asc,
-            primary: board.primary().is_some_and(|primary| primary.key == column.key),
-            hidden: column.hidden || !lane1::visible(board).columns.iter().any(|c| c.key == column.key),
-        }
+        let shown = lane1::visible(board);
+        shown.columns.iter().map(|c| column_view(&self.competition, self.locale, c)).collect()
     }
 
     /// The fact-sheet questions whose answers stand on the board.
@@ -343,7 +356,7 @@ impl Hall {
             quota,
             best,
             rank,
-            primary: self.public_columns().into_iter().find(|column| column.primary),
+            primary: primary_column(&self.competition, self.locale),
             board_shown: self.sees_board(),
         })
     }

@@ -10,12 +10,13 @@ use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
 use super::chart;
-use super::hall::{ColumnView, Hall};
+use super::hall::{ColumnView, Hall, primary_column};
 use super::stream;
 use crate::airlock::{Cleared, Organizer, Public};
 use crate::contest::definition::FactQuestion;
 use crate::contest::model::Phase;
-use crate::scoring::board::{Board, Teams};
+use crate::ids::TeamId;
+use crate::scoring::board::{Board, Mark, Movement, Spark, Sparks, Teams};
 use crate::scoring::leaderboard::{Entry, Scores};
 use crate::submission::{board_topic, db};
 use crate::web::App;
@@ -36,6 +37,9 @@ pub(super) fn router() -> Router<App> {
 #[derive(Serialize)]
 struct Row<'a> {
     rank: usize,
+    /// How the team moved since the day began; said at its best row alone.
+    movement: Option<Movement>,
+    spark: Option<&'a Spark>,
     team: &'a str,
     members: String,
     mine: bool,
@@ -62,15 +66,20 @@ struct Shown<'a> {
     board: &'a Board,
     teams: &'a Teams,
     questions: &'a [&'a FactQuestion],
+    mark: Option<&'a Mark>,
+    sparks: &'a Sparks,
 }
 
 impl Shown<'_> {
     fn row<'r>(&'r self, rank: usize, entry: &'r Entry<Public>) -> Row<'r> {
         let label = self.teams.get(&entry.team);
         let facts = self.board.facts(entry.submission);
+        let best = self.board.best_rank(entry.team) == Some(rank);
         let others = label.map(|l| l.members.join("、")).unwrap_or_default();
         Row {
             rank,
+            movement: self.mark.filter(|_| best).map(|mark| mark.movement(entry.team, rank)),
+            spark: self.sparks.get(&entry.team).filter(|_| best).map(Arc::as_ref),
             team: label.map_or("", |l| l.name.as_str()),
             members: if label.is_some_and(|l| l.members.len() > 1) { others } else { String::new() },
             mine: self.hall.team.as_ref().is_some_and(|team| team.id == entry.team),
@@ -81,22 +90,37 @@ impl Shown<'_> {
             at: entry.submitted_at,
         }
     }
+}
 
-    /// The rows whose team or member has the text in its name, with their ranks.
-    fn found(&self, wanted: &str) -> Vec<(usize, &Entry<Public>)> {
-        let ranked = self.board.rows.iter().zip(1..).map(|(entry, rank)| (rank, entry));
-        let wanted = wanted.trim().to_lowercase();
-        if wanted.is_empty() {
-            return ranked.collect();
-        }
-        let fits = |entry: &Entry<Public>| {
-            self.teams.get(&entry.team).is_some_and(|label| {
-                label.name.to_lowercase().contains(&wanted)
-                    || label.members.iter().any(|name| name.to_lowercase().contains(&wanted))
-            })
-        };
-        ranked.filter(|(_, entry)| fits(entry)).collect()
+/// The rows whose team or member has the text in its name, with their ranks.
+fn found<'a>(board: &'a Board, teams: &Teams, wanted: &str) -> Vec<(usize, &'a Entry<Public>)> {
+    let ranked = board.rows.iter().zip(1..).map(|(entry, rank)| (rank, entry));
+    let wanted = wanted.trim().to_lowercase();
+    if wanted.is_empty() {
+        return ranked.collect();
     }
+    let fits = |entry: &Entry<Public>| {
+        teams.get(&entry.team).is_some_and(|label| {
+            label.name.to_lowercase().contains(&wanted)
+                || label.members.iter().any(|name| name.to_lowercase().contains(&wanted))
+        })
+    };
+    ranked.filter(|(_, entry)| fits(entry)).collect()
+}
+
+/// What the rows of a page are shown with: the ranks of the morning, unless nobody had one, and the
+/// lines of the teams.
+async fn beside(
+    app: &App,
+    hall: &Hall,
+    (phase, board): (&Phase, &Board),
+    teams: &[TeamId],
+) -> Result<(Option<Arc<Mark>>, Sparks), PageError> {
+    let mut conn = app.db.read().await?;
+    let definition = &hall.competition.definition.leaderboard;
+    let mark = app.boards.mark(&mut conn, phase.id, hall.now).await?.filter(|mark| !mark.is_empty());
+    let sparks = app.boards.sparks(&mut conn, (phase.id, board), definition, teams).await?;
+    Ok((mark, sparks))
 }
 
 /// The board of a phase with its teams' names, where this visitor may see it.
@@ -121,18 +145,23 @@ async fn show(
     let phase = hall.phase_begun(wanted.phase)?;
     let (board, teams) = read(&app, &hall, phase).await?;
     let questions = hall.board_questions();
-    let shown = Shown { hall: &hall, board: &board, teams: &teams, questions: &questions };
-    let found = shown.found(&wanted.q);
-    let rows: Vec<_> = found
-        .iter()
-        .skip(wanted.page.saturating_mul(PAGE))
-        .take(PAGE)
-        .map(|(rank, e)| shown.row(*rank, e))
-        .collect();
+    let found = found(&board, &teams, &wanted.q);
+    let on_page: Vec<_> = found.iter().skip(wanted.page.saturating_mul(PAGE)).take(PAGE).copied().collect();
     let mine =
         hall.team.as_ref().and_then(|team| Some((board.best_rank(team.id)?, board.best_row(team.id)?)));
-    let pinned = mine.filter(|(rank, _)| !rows.iter().any(|row| row.rank == *rank));
-    let pinned = pinned.map(|(rank, entry)| shown.row(rank, entry));
+    let mine = mine.filter(|(rank, _)| !on_page.iter().any(|(other, _)| other == rank));
+    let whose: Vec<TeamId> = on_page.iter().chain(&mine).map(|(_, entry)| entry.team).collect();
+    let (mark, sparks) = beside(&app, &hall, (phase, &board), &whose).await?;
+    let shown = Shown {
+        hall: &hall,
+        board: &board,
+        teams: &teams,
+        questions: &questions,
+        mark: mark.as_deref(),
+        sparks: &sparks,
+    };
+    let rows: Vec<_> = on_page.iter().map(|(rank, entry)| shown.row(*rank, entry)).collect();
+    let pinned = mine.map(|(rank, entry)| shown.row(rank, entry));
     let (history, public) = {
         let mut conn = app.db.read().await?;
         let history = match &hall.team {
@@ -161,6 +190,9 @@ async fn show(
         .with("only_phase", &(hall.phases.len() == 1))
         .with("rows", &rows)
         .with("pinned", &pinned)
+        .with("marked_at", &mark.as_ref().map(|mark| mark.taken_at))
+        .with("lines", &!sparks.is_empty())
+        .with("primary", &primary_column(&hall.competition, hall.locale))
         .with("columns", &hall.columns())
         .with("questions", &questions.iter().map(|q| q.title.as_str()).collect::<Vec<_>>())
         .with("total", &found.len())

@@ -2,8 +2,10 @@
 //! knows what every page of it shows. One file a tab.
 
 mod chart;
+mod compare;
 mod data;
 pub(in crate::web::pages) mod hall;
+mod latest;
 mod leaderboard;
 mod list;
 mod overview;
@@ -14,6 +16,7 @@ mod submit;
 mod team;
 pub(in crate::web::pages) mod upload;
 
+pub(super) use latest::latest;
 pub(super) use list::running;
 
 use axum::Router;
@@ -28,6 +31,7 @@ pub(super) fn router() -> Router<App> {
         .merge(team::router())
         .merge(submit::router())
         .merge(submissions::router())
+        .merge(compare::router())
         .merge(submission::router())
         .merge(leaderboard::router())
 }

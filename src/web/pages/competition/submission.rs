@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hall::Hall;
 use super::stream::{self, As};
-use super::submissions::{item, shown_state, team_chooses};
+use super::submissions::{item, shown_state, team_chooses, team_nominates};
 use crate::contest::db as contest_db;
 use crate::contest::entry;
 use crate::contest::model::{Phase, PhaseTime, Task};
@@ -43,17 +43,17 @@ pub(super) fn router() -> Router<App> {
 }
 
 /// A submission with where it belongs, for somebody who may see it.
-struct Seen {
-    hall: Hall,
-    submission: Submission,
-    phase: Phase,
+pub(super) struct Seen {
+    pub hall: Hall,
+    pub submission: Submission,
+    pub phase: Phase,
     tasks: Vec<Task>,
     runs: Vec<Run>,
 }
 
 impl Seen {
     /// The visitor's own team's submission. Anybody else's is not there.
-    async fn own(app: &App, frame: &Frame, slug: &str, id: &str) -> Result<Self, PageError> {
+    pub async fn own(app: &App, frame: &Frame, slug: &str, id: &str) -> Result<Self, PageError> {
         let seen = Self::any(app, frame, slug, id).await?;
         match &seen.hall.team {
             Some(team) if team.id == seen.submission.team => Ok(seen),
@@ -238,8 +238,7 @@ async fn show(
     let report = faults(submission);
     let live = format!("{}/live", seen.address());
     let closes = seen.is_closed();
-    let next = hall.phases.iter().find(|p| p.position == seen.phase.position + 1);
-    let migrates = next.is_some_and(|p| p.definition.auto_migrate_to_this_phase);
+    let migrates = team_nominates(hall, &seen.phase);
     let costs = submission.started_at.is_some() && submission.counts;
     hall.page(&app, &frame, "competition/submission.html", "submissions")
         .await?
@@ -267,7 +266,7 @@ async fn show(
 }
 
 /// The kind of reason that has a text; the room's own words are shown beside it.
-fn reason_key(app: &App, frame: &Frame, code: &str) -> String {
+pub(super) fn reason_key(app: &App, frame: &Frame, code: &str) -> String {
     let words = app.templates.words();
     let known = |code: &str| words.has(frame.lang(), &format!("reason-{code}"));
     match code {
@@ -438,6 +437,9 @@ async fn cancel(
 #[derive(Deserialize)]
 struct Switch {
     on: String,
+    /// `list` to go back to the list, not to the submission.
+    #[serde(default)]
+    back: String,
 }
 
 async fn nominate(
@@ -450,7 +452,9 @@ async fn nominate(
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
     let on = form.on == "yes";
     actions::nominate(&app.house, &seen.hall.competition, seen.submission.id, user.actor.user, on).await?;
-    Ok(frame.done(&seen.address(), if on { "flash-nominated" } else { "flash-nomination-withdrawn" }))
+    let list = format!("{}/submissions?phase={}", seen.hall.base(), seen.phase.position);
+    let back = if form.back == "list" { list } else { seen.address() };
+    Ok(frame.done(&back, if on { "flash-nominated" } else { "flash-nomination-withdrawn" }))
 }
 
 async fn choose(

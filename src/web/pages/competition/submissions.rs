@@ -12,7 +12,7 @@ use super::hall::Hall;
 use crate::airlock::{Cleared, Team as ForTeam, lane1};
 use crate::contest::definition::SubmissionRule;
 use crate::contest::entry;
-use crate::contest::model::Membership;
+use crate::contest::model::{Membership, Phase};
 use crate::scoring::leaderboard::Scores;
 use crate::store::{Connection, StoreError};
 use crate::submission::db;
@@ -113,6 +113,13 @@ pub(super) fn team_chooses(rule: SubmissionRule) -> bool {
     matches!(rule, SubmissionRule::Add | SubmissionRule::AddAndDelete | SubmissionRule::AddAndDeleteMultiple)
 }
 
+/// Whether a team may say which submissions to a phase go on: the next phase takes them over, and has
+/// not done so yet.
+pub(super) fn team_nominates(hall: &Hall, phase: &Phase) -> bool {
+    let next = hall.phases.iter().find(|p| p.position == phase.position + 1);
+    next.is_some_and(|p| p.definition.auto_migrate_to_this_phase && p.migrated_at.is_none())
+}
+
 #[derive(Deserialize)]
 struct Wanted {
     phase: Option<i64>,
@@ -161,5 +168,7 @@ async fn list(
         .with("chart", &history)
         .with("chooses", &team_chooses(d.leaderboard.submission_rule))
         .with("finals", &d.finals_choose)
+        .with("nominates", &team_nominates(&hall, phase))
+        .with("most", &d.finals_choose.unwrap_or(1))
         .render()
 }
