@@ -126,6 +126,24 @@ async fn without_scripts_the_main_path_works_too() {
     worker.end().await;
 }
 
+/// A competition whose organizer decides on each registration: bob waits, carol was refused. Gives the
+/// pages where she reads why.
+async fn registrations(app: &TestApp) -> Vec<String> {
+    app.import(&Wanted::default(), "waiting", "org").await;
+    for login in ["bob", "carol"] {
+        let browser = app.user(login).await;
+        let rules = browser.get("/competitions/waiting/rules").await.ok();
+        let terms = rules.body.split("name=\"terms\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let fields = [("terms", terms), ("accept", "yes")];
+        browser.post("/competitions/waiting/register", &fields).await.is(303);
+    }
+    let org = app.visitor();
+    org.log_in("org", PASSWORD).await.is(303);
+    let decide = format!("/competitions/waiting/desk/participants/{}", app.id_of("carol").await);
+    org.post(&decide, &[("state", "denied"), ("reason", "名额已满")]).await.is(303);
+    ["/rules", "/submit", "/team"].map(|tab| format!("/competitions/waiting{tab}")).to_vec()
+}
+
 #[tokio::test]
 async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
     let app = scene().await;
@@ -134,7 +152,10 @@ async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
     page.log_in("alice", PASSWORD).await;
     take_part(&page).await;
     let mut submitted = Vec::new();
-    for (name, content) in [("good.csv", predictions(2.0)), ("bad.csv", b"row,y\nr0,abc\nr1,1\n".to_vec())] {
+    let bad = b"row,y\nr0,abc\nr1,1\n".to_vec();
+    for (name, content) in
+        [("good.csv", predictions(2.0)), ("better.csv", predictions(1.0)), ("bad.csv", bad)]
+    {
         page.go(&format!("{C}/submit")).await;
         page.fill("main input[type=file]", &file(&app, name, &content)).await;
         page.click("main form button:not([type=button])").await;
@@ -148,13 +169,19 @@ async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
     .await;
     page.close().await;
     worker.end().await;
+    // a day later the board says who moved
+    app.clock.shift(86_400_000);
+    shuyu::scoring::board::mark::take_due(&app.app.house).await.unwrap();
+    let refused = registrations(&app).await;
 
     let visitor = ["/", "/competitions", "/login", "/register"].map(str::to_owned).to_vec();
     let mut contestant: Vec<String> =
         ["", "/data", "/rules", "/submit", "/submissions", "/leaderboard", "/team"]
             .map(|tab| format!("{C}{tab}"))
             .to_vec();
-    contestant.extend(submitted);
+    let ids: Vec<&str> = submitted.iter().filter_map(|path| path.rsplit('/').next()).collect();
+    contestant.push(format!("{C}/submissions/compare?s={}&s={}", ids[0], ids[1]));
+    contestant.extend(submitted.clone());
     contestant.extend(["/account".to_owned(), "/".to_owned()]);
     let mut desk: Vec<String> = [
         "",
@@ -170,16 +197,20 @@ async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
     .map(|tab| format!("{C}/desk{tab}"))
     .to_vec();
     desk.push("/desk".to_owned());
+    desk.push("/competitions/waiting/desk/participants?all=yes".to_owned());
     let mut flaws = Vec::new();
     for (width, dark) in [(1440, false), (390, false), (1440, true), (390, true)] {
-        for (who, paths) in [(None, &visitor), (Some("alice"), &contestant), (Some("org"), &desk)] {
+        for (who, paths) in
+            [(None, &visitor), (Some("alice"), &contestant), (Some("carol"), &refused), (Some("org"), &desk)]
+        {
             let page = Chromium::open(&base(&app), Window { width, dark, script: true }).await;
             if let Some(login) = who {
                 page.log_in(login, PASSWORD).await;
             }
             for path in paths {
                 page.go(path).await;
-                assert_eq!(&page.path().await, path, "{who:?} was sent elsewhere");
+                let here = page.path().await;
+                assert_eq!(Some(here.as_str()), path.split('?').next(), "{who:?} was sent elsewhere");
                 let asked = format!("return matchMedia('(prefers-color-scheme: dark)').matches === {dark}");
                 assert_eq!(page.script(&asked).await, true, "the browser's scheme");
                 let found = page.flaws().await;

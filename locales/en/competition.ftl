@@ -1,5 +1,6 @@
 # The pages of competitions.
 latest-results = Latest results
+latest-caption = The latest scores on public leaderboards
 latest-none = No results yet
 latest-none-text = The latest scores on public leaderboards appear here.
 running-now = Competitions under way
@@ -219,7 +220,7 @@ board-none-found = Nothing found
 board-none-found-text = Try another name.
 organizers-only = organizers only
 moved = Moved
-moved-since = Moves count from (anew each midnight UTC):
+moved-since = Moved since (counted anew each midnight UTC):
 moved-up = up { $by }
 moved-down = down { $by }
 moved-new = new

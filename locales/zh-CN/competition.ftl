@@ -1,5 +1,6 @@
 # The pages of competitions.
 latest-results = 最新成绩
+latest-caption = 公开排行榜上的最新成绩
 latest-none = 还没有成绩
 latest-none-text = 公开排行榜上的最新成绩会显示在这里。
 running-now = 正在进行的竞赛
