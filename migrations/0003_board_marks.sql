@@ -9,4 +9,4 @@ CREATE TABLE board_marks (
 );
 
 -- The latest rows of all boards.
-CREATE INDEX standings_latest ON standings (submitted_at) WHERE removed = 0;
+CREATE INDEX standings_latest ON standings (submitted_at, submission_id) WHERE removed = 0;

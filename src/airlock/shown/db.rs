@@ -32,10 +32,11 @@ pub async fn latest(
     if competitions.is_empty() {
         return Ok(Vec::new());
     }
+    // CROSS JOIN has SQLite go through the latest rows until it has enough, not through all to sort them
     let sql = format!(
         "SELECT s.submission_id, s.team_id, s.scores, s.submitted_at, s.entries, \
-         p.position, p.competition_id, t.name AS team FROM standings s JOIN phases p ON p.id = s.phase_id \
-         JOIN teams t ON t.id = s.team_id WHERE s.removed = 0 AND p.retired_at IS NULL \
+         p.position, p.competition_id, t.name AS team FROM standings s CROSS JOIN phases p CROSS JOIN teams t \
+         WHERE p.id = s.phase_id AND t.id = s.team_id AND s.removed = 0 AND p.retired_at IS NULL \
          AND p.competition_id IN ({}) ORDER BY s.submitted_at DESC, s.submission_id DESC LIMIT $1",
         places(2, competitions.len())
     );
