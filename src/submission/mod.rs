@@ -10,6 +10,7 @@ pub mod actions;
 pub mod command;
 pub mod db;
 pub mod disclose;
+mod facts;
 pub mod migrate;
 pub mod model;
 pub mod queue;

@@ -8,7 +8,7 @@ use crate::contest::definition::InputVisibility;
 use crate::contest::model::{FileKind, StoredFile};
 use crate::sandbox::Staging;
 use crate::store::ObjectKey;
-use crate::submission::command::CommandError;
+use crate::submission::command::{CommandError, METADATA_NAMES, read_metadata};
 use crate::submission::model::{Kind, Reason};
 use crate::submission::unpack::detect::{DetectError, LaidOut, SubmissionKind, lay_out};
 use crate::submission::unpack::{UnpackLimits, unpack_zip};
@@ -89,7 +89,7 @@ pub(super) async fn lay_out_submission(
             let text = format!("{error}. {}", error.mend());
             return Ok(Err(Reason::new(error.code(), text)));
         }
-        Err(error) => return Ok(Err(Reason::new("submission-form", error.to_string()))),
+        Err(error) => return Ok(Err(Reason::new(error.code(), error.to_string()))),
     };
     let laid = Laid { files };
     if laid.kind() == Kind::Code && job.phase.definition.accepts_only_result_submissions {
@@ -109,10 +109,22 @@ pub(super) async fn lay_out_submission(
         return Ok(Err(Reason::new("command", CommandError::Nul.to_string())));
     }
     if laid.kind() == Kind::Code && laid.command().is_none() && task.ingestion_program.is_none() {
-        let text = "metadata.yaml has no command; write one, such as: command: python3 $program/main.py $input $output";
-        return Ok(Err(Reason::new("no-command", text)));
+        return Ok(Err(without_command(&laid.files.root)));
     }
     Ok(Ok(laid))
+}
+
+/// Why a program has no command: its metadata file cannot be read, or has none.
+fn without_command(root: &Path) -> Reason {
+    let example = "such as: command: python3 $program/main.py $input $output";
+    let text = METADATA_NAMES.iter().find_map(|name| fs::read_to_string(root.join(name)).ok());
+    match text.as_deref().map(read_metadata) {
+        Some(Err(why)) => {
+            let text = format!("metadata.yaml is no YAML mapping: {why}; write it {example}");
+            Reason::new("metadata-unreadable", text)
+        }
+        _ => Reason::new("no-command", format!("metadata.yaml has no command; write one, {example}")),
+    }
 }
 
 /// The input data of the run, ready to be bound: the twin's, the public one from the cache, or the
