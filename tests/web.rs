@@ -399,6 +399,10 @@ async fn over_tls_cookies_are_bound_to_the_host() {
     for part in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/"] {
         assert!(cookie.contains(part), "{part} in {cookie}");
     }
+    // as long as the session itself, no longer
+    let age = cookie.split("Max-Age=").nth(1).unwrap().split(';').next().unwrap();
+    let days = age.parse::<i64>().unwrap() / 86_400;
+    assert!((1..=90).contains(&days), "{cookie}");
     assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
 }
 
@@ -803,4 +807,16 @@ fn every_kind_of_error_and_fault_has_its_words() {
             assert!(has(&key), "no text {key:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_script_that_reads_json_is_refused_in_json() {
+    let app = TestApp::start().await;
+    let upload = "/competitions/nothing/upload";
+    let origin = [("sec-fetch-site", "same-origin"), ("accept", "application/json")];
+    let answer = app.visitor().send(reqwest::Method::POST, upload, &origin, |request| request).await.is(401);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let answer =
+        app.visitor().send(reqwest::Method::POST, upload, &origin[..1], |request| request).await.is(401);
+    assert!(answer.header("content-type").starts_with("text/html"));
 }

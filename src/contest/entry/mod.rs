@@ -13,6 +13,7 @@ use crate::audit::{self, Actor, Entry};
 use crate::clock::{Clock, Entropy};
 use crate::crypto::Sm3Digest;
 use crate::ids::{TeamId, UserId};
+use crate::people::invisible;
 use crate::store::{Connection, StoreError, Tx};
 
 /// Members that a team may have.
@@ -40,7 +41,7 @@ pub enum EntryError {
     #[error("a team named {0:?} exists in this competition; choose another name")]
     NameTaken(String),
     /// The name is empty, too long, or has control characters.
-    #[error("a team's name has 1 to 40 characters, none of them a control character")]
+    #[error("a team's name has 1 to 40 characters, none of them invisible")]
     BadName,
     /// The link is not valid (any more).
     #[error("this invitation is not valid any more; ask a member of the team for a new link")]
@@ -148,10 +149,15 @@ fn open_for_teams(competition: &Competition, now: Timestamp) -> Result<(), Entry
 fn checked_name(name: &str) -> Result<String, EntryError> {
     let name = name.trim();
     let length = name.chars().count();
-    if length == 0 || length > 40 || name.chars().any(char::is_control) {
+    if length == 0 || length > 40 || name.chars().any(invisible) {
         return Err(EntryError::BadName);
     }
     Ok(name.to_owned())
+}
+
+/// A team's name as it is compared with others: case and spacing tell no two apart.
+pub(in crate::contest) fn name_key(name: &str) -> String {
+    name.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The team of a person, made with the person's own name when there is none.
@@ -174,7 +180,7 @@ pub async fn team_for_submitting(
     if let Some(team) = db::team_of(tx, competition.id, user).await? {
         return Ok(team);
     }
-    let wanted: String = display_name.chars().filter(|c| !c.is_control()).take(30).collect();
+    let wanted: String = display_name.chars().filter(|c| !invisible(*c)).take(30).collect();
     let wanted = if wanted.trim().is_empty() { "Team".to_owned() } else { wanted.trim().to_owned() };
     let mut name = wanted.clone();
     let mut number = 2;
@@ -269,7 +275,7 @@ pub async fn rename_team(
     let name = checked_name(name)?;
     db::lock_teams(tx, competition.id).await?;
     let mut team = db::team_of(tx, competition.id, user).await?.ok_or(EntryError::NoTeam)?;
-    if team.name != name && db::team_named(tx, competition.id, &name).await? {
+    if name_key(&team.name) != name_key(&name) && db::team_named(tx, competition.id, &name).await? {
         return Err(EntryError::NameTaken(name));
     }
     db::rename(tx, team.id, &name).await?;
