@@ -480,7 +480,7 @@ async fn organizers_name_each_other_and_nobody_else_runs_the_competition() {
     otto.get(&desk).await.is(403);
     let (add, remove) = (format!("{C}/desk/organizers/add"), format!("{C}/desk/organizers/remove"));
     alice.post(&add, &[("login", "alice")]).await.is(403);
-    org.post(&add, &[("login", "nobody")]).await.is(422).has("没有使用此登录名的账号");
+    org.post(&add, &[("login", "nobody")]).await.is(422).has("没有这个用户名的帐户");
     org.post(&add, &[("login", "otto")]).await.see_other(&desk);
     otto.get(&desk).await.ok().has("otto 先生");
     // an import on the machine keeps the organizers there are, and adds its owner

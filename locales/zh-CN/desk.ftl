@@ -175,12 +175,12 @@ error-draft-gone = 上传的竞赛包已更换
 fault-no-such-team = 没有这个团队。
 fault-slug-taken = 短名已被使用。
 organizers = 主办人员
-organizers-text = 他们管理本竞赛并能看到其中的一切，包括隐藏数据。仅有创建竞赛的权限并不能管理本竞赛。
+organizers-text = 他们管理本竞赛并能看到其中的一切，包括不公开的数据。仅有创建竞赛的权限并不能管理本竞赛。
 organizer-add = 添加主办人员
-organizer-add-hint = 对方在本平台的登录名。
+organizer-add-hint = 对方在本平台的用户名。
 organizer-remove = 收回权限
 organizer-remove-question = { $name } 将不再管理本竞赛。
-fault-no-such-login = 没有使用此登录名的账号。
+fault-no-such-login = 没有这个用户名的帐户。
 fault-not-yourself = 不能收回自己的权限，请由其他主办人员或管理员操作。
 fault-no-such-phase = 没有这个阶段，请从列表中选择。
 
