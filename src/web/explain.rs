@@ -12,7 +12,7 @@ use crate::contest::draft::DraftError;
 use crate::contest::entry::EntryError;
 use crate::contest::import::{ImportError, PublishError};
 use crate::store::ObjectError;
-use crate::submission::accept::AcceptError;
+use crate::submission::accept::{AcceptError, DRY_RUNS_AT_A_TIME};
 use crate::submission::actions::ActionError;
 
 /// A time inside a text: to the minute, in UTC, which is what quotas and phases are counted in.
@@ -151,6 +151,7 @@ impl Explain for AcceptError {
                 vec![("used", (*used).into()), ("limit", (*limit).into()), ("again", minute(*again))]
             }
             Self::TotalQuota { limit } => vec![("limit", (*limit).into())],
+            Self::TooManyDryRuns => vec![("limit", DRY_RUNS_AT_A_TIME.into())],
             Self::Entry(error) => error.args(),
             Self::Upload(error) => error.args(),
             _ => Args::new(),

@@ -12,7 +12,7 @@ use crate::store::ObjectKey;
 use crate::submission::command::{CommandError, METADATA_NAMES, read_metadata};
 use crate::submission::model::{Kind, Reason};
 use crate::submission::unpack::detect::{DetectError, LaidOut, SubmissionKind, lay_out};
-use crate::submission::unpack::{UnpackLimits, unpack_zip};
+use crate::submission::unpack::{UnpackError, UnpackLimits, unpack_zip};
 
 /// Most that a run's files may take on its tmpfs, in bytes. The kernel takes memory only for what
 /// is written.
@@ -86,6 +86,12 @@ pub(super) async fn lay_out_submission(
     let files = match laid.await.map_err(|e| RunError::io("laying out the submission", &e.into()))? {
         Ok(files) => files,
         Err(DetectError::Io(error)) => return Err(RunError::io("laying out the submission", &error)),
+        // the desk is far larger than what is taken: a full one is our own fault
+        Err(DetectError::Unpack(UnpackError::Io { source, .. }))
+            if source.kind() == std::io::ErrorKind::StorageFull =>
+        {
+            return Err(RunError::io("laying out the submission", &source));
+        }
         Err(DetectError::Unpack(error)) => {
             let text = format!("{error}. {}", error.mend());
             return Ok(Err(Reason::new(error.code(), text)));

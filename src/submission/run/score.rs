@@ -139,8 +139,10 @@ async fn native_metric(
         Err(error) if error.is_ours() => Err(RunError::Ours(error.to_string())),
         Err(error) => {
             ending.scoring_end = Some("failed".to_owned());
-            let (code, text) = match &error {
-                ScoringError::Failed(Failure::Predictions) => ("predictions-refused", error.to_string()),
+            let reason = match &error {
+                ScoringError::Failed(Failure::Predictions) => {
+                    Reason::new("predictions-refused", error.to_string())
+                }
                 ScoringError::Failed(Failure::Metric { column, .. }) => {
                     // why may tell of the labels, such as how many classes they have
                     let why = error.to_string();
@@ -149,11 +151,11 @@ async fn native_metric(
                     let text = format!(
                         "the metric of column `{column}` has no value for these predictions; the organizer can read why"
                     );
-                    ("metric-undefined", text)
+                    Reason::new("metric-undefined", text)
                 }
-                _ => ("scoring-failed", error.to_string()),
+                _ => Reason::new("scoring-failed", error.to_string()),
             };
-            Ok(Outcome::Failed(with_ending(Reason::new(code, text), ending)))
+            Ok(Outcome::Failed(with_ending(reason, ending)))
         }
     }
 }

@@ -365,7 +365,7 @@ pub(super) struct RescoreRequest {
     /// Why; participants read it as an announcement, unless one team alone is scored again.
     #[schema(example = "the scorer rounded")]
     pub reason: String,
-    /// Whether it goes before new submissions.
+    /// Whether it goes before everything else of this competition; else it waits until nothing else does.
     #[serde(default)]
     pub urgent: bool,
 }

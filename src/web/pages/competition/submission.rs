@@ -267,7 +267,7 @@ async fn show(
 }
 
 /// The kind of reason that has a text; the room's own words are shown beside it.
-fn reason_key(app: &App, frame: &Frame, code: &str) -> String {
+pub(in crate::web::pages) fn reason_key(app: &App, frame: &Frame, code: &str) -> String {
     let words = app.templates.words();
     let known = |code: &str| words.has(frame.lang(), &format!("reason-{code}"));
     match code {
