@@ -360,7 +360,8 @@ pub(super) async fn put_standing(
     sqlx::query(
         "INSERT INTO standings (phase_id, submission_id, team_id, scores, submitted_at, entries, removed, \
          version) VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT (phase_id, submission_id) \
-         DO UPDATE SET scores = excluded.scores, entries = excluded.entries, removed = 0, \
+         DO UPDATE SET scores = excluded.scores, team_id = excluded.team_id, \
+         entries = excluded.entries, removed = 0, \
          version = excluded.version",
     )
     .bind(standing.phase.to_string())

@@ -319,6 +319,14 @@ async fn allowed(
     let team =
         entry::team_for_submitting(tx, &house.clock, house.entropy, competition, request.user, name).await?;
     entry::db::lock(tx, team.id, now).await?;
+    // it may have been merged into another while its lock was waited for
+    let team = match entry::db::team_of(tx, competition.id, request.user).await? {
+        Some(merged) if merged.id != team.id => {
+            entry::db::lock(tx, merged.id, now).await?;
+            merged
+        }
+        _ => team,
+    };
     if request.aim == Aim::Trial {
         let tasks = contest_db::tasks_of_phase(tx, phase.id).await?;
         if tasks.iter().all(|t| t.definition.twin.is_none()) {

@@ -11,6 +11,7 @@ pub mod command;
 pub mod db;
 pub mod disclose;
 mod facts;
+pub mod merge;
 pub mod migrate;
 pub mod model;
 pub mod queue;
