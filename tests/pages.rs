@@ -381,12 +381,8 @@ async fn a_team_is_seen_before_it_is_joined() {
     bob.get(&format!("{C}/team")).await.ok().lacks("飞鸟");
     // whoever has submitted alone is told before the button, not after
     submit(&bob, ("b.csv", predictions(1.0)), "").await;
-    bob.get(&link)
-        .await
-        .ok()
-        .has("您不能退出现在的团队")
-        .lacks("<form method=\"post\" action=\"/competitions/small/join");
-    bob.post(&link, &[]).await.is(409);
+    bob.get(&link).await.ok().has("将并入该团队");
+    bob.post(&link, &[]).await.is(409).has("暂时不能加入");
 }
 
 #[tokio::test]

@@ -346,7 +346,7 @@ async fn live(
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
     let who = user.actor.user.to_string();
-    Ok(app.live.stream(&who, vec![topic(seen.submission.id)], &headers)?.into_response())
+    Ok(app.live.stream(&who, vec![topic(seen.submission.id)], &headers).await?.into_response())
 }
 
 /// The uploaded file, for its team; for everybody who takes part once the team made it public. What

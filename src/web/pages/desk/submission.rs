@@ -163,7 +163,7 @@ async fn live(
 ) -> Result<Response, PageError> {
     let (_, s) = find(&app, &frame, &slug, &id).await?;
     let who = user.actor.user.to_string();
-    Ok(app.live.stream(&who, vec![topic(s.id)], &headers)?.into_response())
+    Ok(app.live.stream(&who, vec![topic(s.id)], &headers).await?.into_response())
 }
 
 /// A run's log. A sealed one is opened by the airlock, for organizers alone.
