@@ -13,3 +13,8 @@ ALTER TABLE rescores ADD COLUMN priority BIGINT NOT NULL DEFAULT 100;
 CREATE INDEX rescores_by_competition ON rescores (competition_id, created_at);
 CREATE INDEX rescores_unfinished ON rescores (created_at) WHERE finished_at IS NULL;
 CREATE INDEX runs_of_rescore ON runs (rescore_id) WHERE rescore_id IS NOT NULL;
+
+-- A team's name as it is compared: two that differ in case or spacing alone are one.
+ALTER TABLE teams ADD COLUMN name_key TEXT NOT NULL DEFAULT '';
+UPDATE teams SET name_key = LOWER(name);
+CREATE INDEX teams_by_name_key ON teams (competition_id, name_key);

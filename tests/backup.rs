@@ -283,9 +283,12 @@ async fn a_damaged_archive_is_refused_and_nothing_is_restored() {
     drop(directory);
 
     let newer = rewritten(&archive, |path, bytes| {
-        let text = String::from_utf8_lossy(&bytes).replace("\"schema\": 1", "\"schema\": 999");
-        let bytes = if path == "manifest.json" { text.into_bytes() } else { bytes };
-        vec![(path.to_owned(), bytes)]
+        if path != "manifest.json" {
+            return vec![(path.to_owned(), bytes)];
+        }
+        let mut manifest: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        manifest["schema"] = 999.into();
+        vec![(path.to_owned(), manifest.to_string().into_bytes())]
     });
     let (_directory, objects) = local();
     let error = read(&target.db, &objects, &newer).await.unwrap_err();

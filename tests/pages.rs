@@ -385,12 +385,8 @@ async fn a_team_is_seen_before_it_is_joined() {
     bob.get(&format!("{C}/team")).await.ok().lacks("飞鸟");
     // whoever has submitted alone is told before the button, not after
     submit(&bob, ("b.csv", predictions(1.0)), "").await;
-    bob.get(&link)
-        .await
-        .ok()
-        .has("您不能退出现在的团队")
-        .lacks("<form method=\"post\" action=\"/competitions/small/join");
-    bob.post(&link, &[]).await.is(409);
+    bob.get(&link).await.ok().has("将并入该团队");
+    bob.post(&link, &[]).await.is(409).has("暂时不能加入");
 }
 
 #[tokio::test]
@@ -410,7 +406,9 @@ async fn a_bundle_is_checked_and_its_changes_shown_before_it_is_taken_in() {
         .await
         .ok()
         .has("竞赛包有错误")
-        .has("make_input_data_available");
+        .has("make_input_data_available")
+        .has("值的类型不对")
+        .has("<p class=\"count\" lang=\"en\">here stands text, where true or false is wanted</p>");
     let page = org.upload(&upload, ("b.zip", pack("reward: 一面锦旗")), &[]).await.ok();
     let page = page.has("reward").has("一面锦旗").has("registration_auto_approve");
     let digest = field(&page, "digest");
@@ -482,7 +480,7 @@ async fn organizers_name_each_other_and_nobody_else_runs_the_competition() {
     otto.get(&desk).await.is(403);
     let (add, remove) = (format!("{C}/desk/organizers/add"), format!("{C}/desk/organizers/remove"));
     alice.post(&add, &[("login", "alice")]).await.is(403);
-    org.post(&add, &[("login", "nobody")]).await.is(422).has("没有使用此登录名的账号");
+    org.post(&add, &[("login", "nobody")]).await.is(422).has("没有这个用户名的帐户");
     org.post(&add, &[("login", "otto")]).await.see_other(&desk);
     otto.get(&desk).await.ok().has("otto 先生");
     // an import on the machine keeps the organizers there are, and adds its owner
@@ -536,14 +534,14 @@ async fn a_baseline_is_run_at_the_desk_before_anybody_sees_the_competition() {
     org.post(&format!("{C}/desk/unpublish"), &[]).await.is(303);
     let worker = app.worker().await;
     let page = format!("{C}/desk/dry-run");
-    org.get(&page).await.ok().has("Nothing right").has("还没有试跑");
+    org.get(&page).await.ok().has("Nothing right").has("还没有运行过基线");
     let upload = format!("{page}/upload");
     let refused = org.upload(&upload, ("good.txt", predictions(2.0)), &[("phase", "0")]).await;
     refused.is(422).has("Nothing right");
     let made = org.upload(&upload, ("good.csv", predictions(2.0)), &[("phase", "0")]).await.is(303);
     let address = made.header("location").to_owned();
     assert!(address.starts_with(&format!("{C}/desk/submissions/")), "{address}");
-    until_shown(&app, &org, &address, "2.000").await.has("基线试跑").has("主办方").lacks("取消资格");
+    until_shown(&app, &org, &address, "2.000").await.has("基线运行").has("主办方").lacks("取消资格");
     let made = org.post(&format!("{page}/solution"), &[("solution", "3"), ("phase", "0")]).await.is(303);
     // the list of ids is no prediction: what is wrong with it is said
     until_shown(&app, &org, made.header("location"), "未受理").await.has("`y`");

@@ -1,10 +1,14 @@
-//! The walls of the house, checked in the source tree: which room may use what. Each rule is also
-//! shown a text that breaks it, so that it cannot pass by seeing nothing.
+//! The walls of the house, checked in the source tree: which room may use what, and that every code has
+//! its words. Each rule is also shown a text that breaks it, so that it cannot pass by seeing nothing.
 
 #![expect(clippy::expect_used, reason = "a test's own functions fail by panicking too")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use shuyu::web::lang::Lang;
+use shuyu::web::words::Words;
 
 /// A source file: its path below `src/`, and its code without comments and without unit tests.
 struct Source {
@@ -237,4 +241,147 @@ fn proofs_are_built_in_their_own_rooms() {
             &format!("{name} is built in {room} alone"),
         );
     }
+}
+
+/// What each call of `call` is given at `position`, as written. Arguments before it hold no commas.
+fn given<'c>(code: &'c str, call: &'c str, position: usize) -> impl Iterator<Item = &'c str> {
+    code.split(call).skip(1).filter_map(move |inside| inside.split(',').nth(position)).map(str::trim)
+}
+
+fn literal(written: &str) -> Option<&str> {
+    written.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// A name of parts with hyphens, as codes have it.
+fn is_hyphenated(text: &str) -> bool {
+    let part =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    text.contains('-') && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.split('-').all(part)
+}
+
+/// The codes that the reader of bundles gives its findings, those of zips among them, and the calls
+/// that hide theirs.
+fn finding_codes(sources: &[Source]) -> (BTreeSet<String>, Vec<String>) {
+    let (mut codes, mut hidden) = (BTreeSet::new(), Vec::new());
+    let reader = |s: &&Source| s.path.starts_with("contest/bundle/") && !s.path.contains("/tests");
+    for Source { path, code } in sources.iter().filter(reader) {
+        // A table may hold the code before the call does.
+        codes.extend(code.split('"').filter(|text| is_hyphenated(text)).map(str::to_owned));
+        for (call, position) in [(".error(", 0), (".warn(", 0), (".record(", 1)] {
+            for written in given(code, call, position) {
+                match literal(written) {
+                    Some(code) => {
+                        codes.insert(code.to_owned());
+                    }
+                    None if matches!(written, "code" | "error.code()") => {}
+                    None => hidden.push(format!("src/{path}: {call}{written}")),
+                }
+            }
+        }
+    }
+    let zip = sources.iter().filter(|source| source.path == "submission/unpack.rs");
+    let literals = zip.flat_map(|source| source.code.split('"')).filter(|text| is_hyphenated(text));
+    codes.extend(literals.filter(|text| text.starts_with("zip-")).map(str::to_owned));
+    (codes, hidden)
+}
+
+/// The codes of the reasons that submissions end with, and the calls that hide theirs. What is wrong
+/// with a zip falls under `zip`.
+fn reason_codes(sources: &[Source]) -> (BTreeSet<String>, Vec<String>) {
+    let (mut codes, mut hidden) = (BTreeSet::new(), Vec::new());
+    let room = |s: &&Source| s.path.starts_with("submission/") && !s.path.contains("/tests");
+    for Source { path, code } in sources.iter().filter(room) {
+        for written in given(code, "Reason::new(", 0) {
+            let constant = format!("const {written}: &str = ");
+            let named = || literal(code.split_once(&constant)?.1.split(';').next()?);
+            match literal(written).or_else(named) {
+                Some(code) => {
+                    codes.insert(code.to_owned());
+                }
+                None if written == "error.code()" => {}
+                None => hidden.push(format!("src/{path}: Reason::new({written}")),
+            }
+        }
+        // an upload's own faults; a zip's fall under one word
+        let named = named_codes(code).filter(|name| !name.starts_with("zip-"));
+        codes.extend(named.map(str::to_owned));
+        for set in [" code: \"", ".code = \""] {
+            let after = code.split(set).skip(1);
+            codes.extend(after.filter_map(|text| text.split('"').next()).map(str::to_owned));
+        }
+    }
+    (codes, hidden)
+}
+
+/// The codes of errors: every name in the functions `code` of web/.
+fn error_codes(sources: &[Source]) -> BTreeSet<String> {
+    let web = sources.iter().filter(|source| source.path.starts_with("web/"));
+    web.flat_map(|source| named_codes(&source.code)).map(str::to_owned).collect()
+}
+
+/// Every name in the functions `code` of a source.
+fn named_codes(code: &str) -> impl Iterator<Item = &str> {
+    let bodies = code.split("fn code(&self) -> &'static str {").skip(1);
+    let names = bodies.filter_map(|after| after.split("\n    }\n").next());
+    names.flat_map(|body| body.split('"').skip(1).step_by(2))
+}
+
+/// The keys that begin with `prefix` in the Chinese texts, without it.
+fn keys(prefix: &str) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("locales/zh-CN");
+    let files = fs::read_dir(folder).expect("a folder of texts").flatten();
+    let texts: Vec<String> = files.map(|file| fs::read_to_string(file.path()).expect("readable")).collect();
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let key = |line: &str| Some(line.strip_prefix(prefix)?.split_once(" =")?.0.to_owned());
+    lines.filter_map(key).collect()
+}
+
+/// The attributes that a code's text lacks in one of the languages, the text itself being "".
+fn unsaid(prefix: &str, codes: &BTreeSet<String>, attributes: &[&str]) -> Vec<String> {
+    let words = Words::load().expect("texts");
+    let wanted = codes.iter().flat_map(|code| attributes.iter().map(move |a| format!("{prefix}{code}{a}")));
+    let missing = |key: &String| Lang::ALL.iter().any(|lang| !words.has(*lang, key));
+    wanted.filter(missing).collect()
+}
+
+#[test]
+fn every_finding_has_words() {
+    let call = "self.findings.error(\n    &name(),\n    at)";
+    let (codes, hidden) = finding_codes(&sample("contest/bundle/lint.rs", call));
+    assert!(codes.is_empty() && hidden == ["src/contest/bundle/lint.rs: .error(&name()"]);
+    let call = "findings.record(Severity::Note, \"plain\", at); (\"in-a-table\", at)";
+    let (codes, _) = finding_codes(&sample("contest/bundle/lint.rs", call));
+    assert_eq!(Vec::from_iter(&codes), ["in-a-table", "plain"]);
+    assert_eq!(unsaid("finding-", &codes, &[""]), ["finding-in-a-table", "finding-plain"]);
+
+    let (codes, hidden) = finding_codes(&sources());
+    none(hidden, "the code of a finding is written out");
+    assert!(codes.len() >= 90, "{codes:?}");
+    none(unsaid("finding-", &codes, &["", ".mend"]), "a finding has words in both languages");
+    assert_eq!(keys("finding-"), codes, "no words are left of a finding that is gone");
+}
+
+#[test]
+fn every_reason_has_words() {
+    let call = "const GONE: &str = \"gone\";\nReason::new(GONE, text); Reason::new(word, text)";
+    let (codes, hidden) = reason_codes(&sample("submission/run/mod.rs", call));
+    assert_eq!(Vec::from_iter(&codes), ["gone"]);
+    assert_eq!(hidden, ["src/submission/run/mod.rs: Reason::new(word"]);
+
+    let (mut codes, hidden) = reason_codes(&sources());
+    none(hidden, "the code of a reason is written out");
+    assert!(codes.len() >= 25, "{codes:?}");
+    codes.extend(["zip", "other"].map(str::to_owned));
+    none(unsaid("reason-", &codes, &["", ".mend"]), "a reason has words in both languages");
+    let keys: BTreeSet<String> = keys("reason-").into_iter().filter(|key| key != "detail").collect();
+    assert_eq!(keys, codes, "no words are left of a reason that is gone");
+}
+
+#[test]
+fn every_error_has_words() {
+    let function = "fn code(&self) -> &'static str {\n        \"busy\"\n    }\n\"x\"";
+    assert_eq!(Vec::from_iter(error_codes(&sample("web/x.rs", function))), ["busy"]);
+    let codes = error_codes(&sources());
+    assert!(codes.len() >= 40, "{codes:?}");
+    none(unsaid("error-", &codes, &["", ".why", ".mend"]), "an error has words in both languages");
 }

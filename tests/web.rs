@@ -399,6 +399,10 @@ async fn over_tls_cookies_are_bound_to_the_host() {
     for part in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/"] {
         assert!(cookie.contains(part), "{part} in {cookie}");
     }
+    // as long as the session itself, no longer
+    let age = cookie.split("Max-Age=").nth(1).unwrap().split(';').next().unwrap();
+    let days = age.parse::<i64>().unwrap() / 86_400;
+    assert!((1..=90).contains(&days), "{cookie}");
     assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
 }
 
@@ -627,7 +631,7 @@ mod live {
         Path(topic): Path<String>,
         headers: axum::http::HeaderMap,
     ) -> Result<Response, PageError> {
-        Ok(app.live.stream("alice", vec![topic], &headers)?.into_response())
+        Ok(app.live.stream("alice", vec![topic], &headers).await?.into_response())
     }
 
     /// The real hub behind a route of our own, as a page's route uses it.
@@ -685,24 +689,23 @@ mod live {
     async fn one_person_has_only_so_many_streams_and_closed_ones_do_not_count() {
         let app = TestApp::start_with(|settings| settings.limits.live_connections = 2).await;
         let headers = axum::http::HeaderMap::new();
-        let open = |who: &str| {
-            app.app
-                .live
-                .stream(who, vec!["t".into()], &headers)
-                .map(axum::response::IntoResponse::into_response)
+        let open = async |who: &str| {
+            let opened = app.app.live.stream(who, vec!["t".into()], &headers).await;
+            opened.map(axum::response::IntoResponse::into_response)
         };
-        let (first, _second) = (open("alice").unwrap(), open("alice").unwrap());
-        assert!(open("alice").is_err());
-        assert!(open("bob").is_ok());
+        let (first, _second) = (open("alice").await.unwrap(), open("alice").await.unwrap());
+        assert!(open("alice").await.is_err());
+        assert!(open("bob").await.is_ok());
         drop(first);
-        assert!(open("alice").is_ok());
+        assert!(open("alice").await.is_ok());
     }
 
     #[tokio::test]
     async fn streams_end_when_the_service_stops() {
         let app = TestApp::start().await;
         let headers = axum::http::HeaderMap::new();
-        let response = app.app.live.stream("alice", vec!["t".into()], &headers).unwrap().into_response();
+        let response =
+            app.app.live.stream("alice", vec!["t".into()], &headers).await.unwrap().into_response();
         app.app.live.close();
         let mut body = response.into_body().into_data_stream();
         let ended = tokio::time::timeout(std::time::Duration::from_secs(20), body.next()).await;
@@ -803,4 +806,16 @@ fn every_kind_of_error_and_fault_has_its_words() {
             assert!(has(&key), "no text {key:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_script_that_reads_json_is_refused_in_json() {
+    let app = TestApp::start().await;
+    let upload = "/competitions/nothing/upload";
+    let origin = [("sec-fetch-site", "same-origin"), ("accept", "application/json")];
+    let answer = app.visitor().send(reqwest::Method::POST, upload, &origin, |request| request).await.is(401);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let answer =
+        app.visitor().send(reqwest::Method::POST, upload, &origin[..1], |request| request).await.is(401);
+    assert!(answer.header("content-type").starts_with("text/html"));
 }

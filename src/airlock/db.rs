@@ -40,6 +40,9 @@ pub(super) struct Payload {
     pub organizer: Scores,
 }
 
+/// A reply `r` that tells the scores of submission `s`: those of a trial are the twin's.
+const SCORES: &str = "(r.kind IN ('score', 'rescore') OR (s.aim = 'trial' AND r.kind = 'twin'))";
+
 /// A reply `r` about a run whose outcome is not told yet is as if it were not there.
 const TOLD: &str = "NOT EXISTS (SELECT 1 FROM runs q WHERE q.id = r.run_id AND q.told_at IS NULL)";
 
@@ -79,8 +82,36 @@ pub(super) async fn newest_scores(
     conn: &mut Connection,
     submission: SubmissionId,
 ) -> Result<Vec<Payload>, StoreError> {
-    let condition = "(r.kind IN ('score', 'rescore') OR (s.aim = 'trial' AND r.kind = 'twin'))";
-    newest(conn, submission, condition.to_owned()).await
+    newest(conn, submission, SCORES.to_owned()).await
+}
+
+/// The same for many submissions in one query.
+pub(super) async fn newest_scores_of(
+    conn: &mut Connection,
+    submissions: &[SubmissionId],
+) -> Result<HashMap<SubmissionId, Vec<Payload>>, StoreError> {
+    let mut found: HashMap<SubmissionId, Vec<Payload>> = HashMap::new();
+    if submissions.is_empty() {
+        return Ok(found);
+    }
+    let places: Vec<String> = (1..=submissions.len()).map(|n| format!("${n}")).collect();
+    let sql = format!(
+        "SELECT r.submission_id AS id, r.payload AS payload FROM replies r \
+         JOIN submissions s ON s.id = r.submission_id WHERE r.submission_id IN ({}) AND {SCORES} \
+         ORDER BY r.created_at, r.id",
+        places.join(", ")
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for id in submissions {
+        query = query.bind(id.to_string());
+    }
+    for row in &query.fetch_all(conn).await? {
+        let (payloads, payload) =
+            (found.entry(row.parsed("id")?).or_default(), row.json::<Payload>("payload")?);
+        payloads.retain(|p| p.task != payload.task);
+        payloads.push(payload);
+    }
+    Ok(found)
 }
 
 /// The newest scores of each task of a submission whose outcome is told.
@@ -88,10 +119,7 @@ pub(super) async fn newest_told(
     conn: &mut Connection,
     submission: SubmissionId,
 ) -> Result<Vec<Payload>, StoreError> {
-    let condition = format!(
-        "(r.kind IN ('score', 'rescore') OR (s.aim = 'trial' AND r.kind = 'twin')) \
-         AND s.disclosed_state IN ('finished', 'failed') AND {TOLD}"
-    );
+    let condition = format!("{SCORES} AND s.disclosed_state IN ('finished', 'failed') AND {TOLD}");
     newest(conn, submission, condition).await
 }
 
@@ -332,7 +360,8 @@ pub(super) async fn put_standing(
     sqlx::query(
         "INSERT INTO standings (phase_id, submission_id, team_id, scores, submitted_at, entries, removed, \
          version) VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT (phase_id, submission_id) \
-         DO UPDATE SET scores = excluded.scores, entries = excluded.entries, removed = 0, \
+         DO UPDATE SET scores = excluded.scores, team_id = excluded.team_id, \
+         entries = excluded.entries, removed = 0, \
          version = excluded.version",
     )
     .bind(standing.phase.to_string())

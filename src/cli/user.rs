@@ -1,5 +1,6 @@
 //! `shuyu user`: the first administrator, reset links, a list.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use anyhow::Context as _;
@@ -115,7 +116,9 @@ async fn list(people: &People, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     for user in page.users {
-        let roles: Vec<_> = user.roles.iter().map(|grant| grant.role.to_string()).collect();
+        // the competitions somebody runs are in the JSON; here each role stands once
+        let roles: BTreeSet<_> = user.roles.iter().map(|grant| grant.role.to_string()).collect();
+        let roles: Vec<_> = roles.into_iter().collect();
         let state = if user.disabled_at.is_some() { "disabled" } else { "active" };
         println!("{}\t{}\t{}\t{state}", user.login, user.name, roles.join(","));
     }

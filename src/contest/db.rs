@@ -329,6 +329,14 @@ pub async fn files(conn: &mut Connection, id: CompetitionId) -> Result<Vec<Store
     rows.iter().map(stored_file).collect()
 }
 
+/// The files of every competition's bundle.
+pub async fn all_files(conn: &mut Connection) -> Result<Vec<StoredFile>, StoreError> {
+    let rows = sqlx::query("SELECT path, kind, object_key, size, digest FROM competition_files")
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(stored_file).collect()
+}
+
 /// One file of a competition's bundle.
 pub async fn file(
     conn: &mut Connection,

@@ -122,9 +122,9 @@ fn name_fault(field: &'static str, name: &str) -> Option<Fault> {
     Some(Fault::new(field, code))
 }
 
-/// Characters that draw nothing or turn the text's direction, with which one name can pass for
-/// another (Unicode Technical Report 36, section 3).
-fn invisible(c: char) -> bool {
+/// Whether a character draws nothing or turns the text's direction, so that one name can pass for
+/// another with it (Unicode Technical Report 36, section 3).
+pub(crate) fn invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tokio::io::AsyncRead;
 
-use super::db;
 use super::model::{Aim, Kind, Origin, Purpose, Reason, State, Submission};
 use super::queue::{self, NORMAL, NewRun};
 use super::quota::{Quota, day_of, quota};
+use super::{db, facts};
 use crate::audit::{self, Actor, Entry};
-use crate::contest::definition::{FactKind, FactQuestion};
 use crate::contest::entry::{self, EntryError};
 use crate::contest::model::{Competition, Phase, PhaseTime, StoredFile, Team};
 use crate::contest::{db as contest_db, terms_digest};
@@ -26,6 +25,8 @@ pub const TRIALS_AT_A_TIME: i64 = 2;
 pub const DRY_RUNS_AT_A_TIME: i64 = 8;
 /// Characters of a submission's message.
 pub const MESSAGE_LENGTH: usize = 500;
+/// Characters kept of a file's name.
+const FILE_NAME_LENGTH: usize = 200;
 
 /// Why a submission was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -150,36 +151,7 @@ fn check_request(competition: &Competition, phase: &Phase, request: &Request) ->
     if !participates {
         return Ok(());
     }
-    competition.definition.fact_sheet.iter().try_for_each(|question| check_fact(question, &request.facts))
-}
-
-fn check_fact(
-    question: &FactQuestion,
-    facts: &BTreeMap<String, serde_json::Value>,
-) -> Result<(), AcceptError> {
-    let wrong = |problem: &str| AcceptError::Facts {
-        key: question.key.clone(),
-        title: question.title.clone(),
-        problem: problem.to_owned(),
-    };
-    let answer = facts.get(&question.key);
-    let given = answer.is_some_and(|a| !a.is_null() && a.as_str() != Some(""));
-    if !given {
-        return if question.is_required { Err(wrong("has to be answered")) } else { Ok(()) };
-    }
-    let text = answer.and_then(|a| a.as_str());
-    match question.kind {
-        FactKind::Checkbox if !answer.is_some_and(serde_json::Value::is_boolean) => {
-            Err(wrong("takes true or false"))
-        }
-        FactKind::Text if text.is_none_or(|t| t.chars().count() > 1000) => {
-            Err(wrong("takes a text of at most 1000 characters"))
-        }
-        FactKind::Select if !text.is_some_and(|t| question.selection.iter().any(|s| s == t)) => {
-            Err(wrong(&format!("takes one of: {}", question.selection.join(", "))))
-        }
-        _ => Ok(()),
-    }
+    competition.definition.fact_sheet.iter().try_for_each(|question| facts::check(question, &request.facts))
 }
 
 /// Accepts a submission: checks that it is allowed, streams the file to the object store, checks
@@ -347,6 +319,14 @@ async fn allowed(
     let team =
         entry::team_for_submitting(tx, &house.clock, house.entropy, competition, request.user, name).await?;
     entry::db::lock(tx, team.id, now).await?;
+    // it may have been merged into another while its lock was waited for
+    let team = match entry::db::team_of(tx, competition.id, request.user).await? {
+        Some(merged) if merged.id != team.id => {
+            entry::db::lock(tx, merged.id, now).await?;
+            merged
+        }
+        _ => team,
+    };
     if request.aim == Aim::Trial {
         let tasks = contest_db::tasks_of_phase(tx, phase.id).await?;
         if tasks.iter().all(|t| t.definition.twin.is_none()) {
@@ -392,7 +372,7 @@ fn new_submission(
         kind: Kind::Unknown,
         origin: request.origin,
         aim: request.aim,
-        file_name: request.file_name.chars().take(200).collect(),
+        file_name: kept_name(&request.file_name),
         object_key: file.object_key.to_owned(),
         size: file.size,
         digest: file.digest,
@@ -420,6 +400,18 @@ fn new_submission(
         chosen: false,
         is_public: false,
     }
+}
+
+/// A file's name as it is kept: a longer one is cut before its ending, which says what the file is.
+fn kept_name(name: &str) -> String {
+    let length = name.chars().count();
+    if length <= FILE_NAME_LENGTH {
+        return name.to_owned();
+    }
+    let ending = name.rsplit_once('.').map_or(0, |(_, ending)| ending.chars().count() + 1);
+    let ending = ending.min(FILE_NAME_LENGTH);
+    let start = name.chars().take(FILE_NAME_LENGTH - ending);
+    start.chain(name.chars().skip(length - ending)).collect()
 }
 
 /// Writes a new submission, its runs when it starts at once, its audit row and its event.
@@ -479,4 +471,17 @@ pub(super) async fn start(
         queue::enqueue(tx, &house.clock, house.entropy, run).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kept_name;
+
+    #[test]
+    fn a_long_name_keeps_its_ending() {
+        assert_eq!(kept_name("预测.csv"), "预测.csv");
+        let kept = kept_name(&format!("{}.parquet", "长".repeat(300)));
+        assert_eq!((kept.chars().count(), kept.ends_with("长.parquet")), (200, true));
+        assert_eq!(kept_name(&"x".repeat(300)).len(), 200);
+    }
 }

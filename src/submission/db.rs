@@ -197,6 +197,37 @@ pub async fn aimed_under_way(conn: &mut Connection, team: TeamId, aim: Aim) -> R
     .int("n")
 }
 
+/// Whether a submission of a team is not over yet, or not told yet.
+pub async fn team_waits(conn: &mut Connection, team: TeamId) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT id FROM submissions WHERE team_id = $1 \
+         AND (state IN ('uploaded', 'queued', 'running') OR release_at IS NOT NULL \
+         OR EXISTS (SELECT 1 FROM runs r WHERE r.submission_id = submissions.id \
+         AND r.state IN ('queued', 'running'))) LIMIT 1",
+    )
+    .bind(team.to_string())
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Gives a team's submissions to another, with nothing chosen or nominated by hand; gives how many.
+pub async fn move_to_team(conn: &mut Connection, from: TeamId, to: TeamId) -> Result<i64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE submissions SET team_id = $2, chosen = 0, nominated_at = NULL WHERE team_id = $1",
+    )
+    .bind(from.to_string())
+    .bind(to.to_string())
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("UPDATE runs SET team_id = $2 WHERE team_id = $1")
+        .bind(from.to_string())
+        .bind(to.to_string())
+        .execute(conn)
+        .await?;
+    Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX))
+}
+
 /// A change of what is true, and of what is told where that follows at once.
 #[derive(Clone, Debug)]
 pub struct Change {

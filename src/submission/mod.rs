@@ -10,6 +10,8 @@ pub mod actions;
 pub mod command;
 pub mod db;
 pub mod disclose;
+mod facts;
+pub mod merge;
 pub mod migrate;
 pub mod model;
 pub mod queue;

@@ -5,7 +5,7 @@
 //! that is asked to stop finishes what it has begun, or hands it back when that takes too long.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{self, Lease, Renewal};
-use super::run::{Carrier, RunError, give_up};
+use super::run::{Carrier, Leftovers, RunError, give_up};
 use super::{actions, disclose, migrate, rescore};
+use crate::contest::db as contest_db;
 use crate::ids::{RunId, WorkerId};
 use crate::sandbox::Owner;
 use crate::scoring::board::mark;
@@ -43,13 +44,21 @@ pub struct Worker {
     name: String,
     slots: usize,
     busy: Arc<Runs>,
+    leftovers: Mutex<Leftovers>,
 }
 
 impl Worker {
     /// A worker with a new id.
     pub fn new(carrier: Carrier, name: &str, slots: usize) -> Self {
         let id = carrier.house.entropy.id(&carrier.house.clock);
-        Self { carrier, id, name: name.to_owned(), slots: slots.max(1), busy: Arc::default() }
+        Self {
+            carrier,
+            id,
+            name: name.to_owned(),
+            slots: slots.max(1),
+            busy: Arc::default(),
+            leftovers: Mutex::default(),
+        }
     }
 
     /// Works until `stop` fires, and then until its runs are over or handed back.
@@ -266,8 +275,24 @@ impl Worker {
         told.map(|_| ())
     }
 
-    /// Removes what uploads left behind whose process was killed.
+    /// Removes from the cache what no bundle names any more.
+    async fn sweep_cache(&self) -> Result<usize, StoreError> {
+        let files = contest_db::all_files(&mut *self.carrier.house.db.read().await?).await?;
+        let now = self.carrier.house.clock.now();
+        let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(leftovers.sweep(&self.carrier.cache, &files, now).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the cache of public inputs could not be swept");
+            0
+        }))
+    }
+
+    /// Removes what uploads left behind whose process was killed, and what the cache needs no more.
     async fn sweep(&self) {
+        match self.sweep_cache().await {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "removed from the cache what no bundle names any more"),
+            Err(error) => tracing::warn!(%error, "could not look for what the cache needs no more"),
+        }
         let house = &self.carrier.house;
         let before = house.clock.now().checked_sub(UNFINISHED).unwrap_or(jiff::Timestamp::MIN);
         match house.objects.sweep_unfinished(before).await {

@@ -12,7 +12,7 @@ use crate::contest::draft::DraftError;
 use crate::contest::entry::EntryError;
 use crate::contest::import::{ImportError, PublishError};
 use crate::store::ObjectError;
-use crate::submission::accept::AcceptError;
+use crate::submission::accept::{AcceptError, DRY_RUNS_AT_A_TIME};
 use crate::submission::actions::ActionError;
 
 /// A time inside a text: to the minute, in UTC, which is what quotas and phases are counted in.
@@ -57,7 +57,12 @@ impl Explain for EntryError {
     fn status(&self) -> StatusCode {
         match self {
             Self::TermsNotAccepted | Self::NotAdmitted(_) | Self::TeamsLocked(_) => StatusCode::FORBIDDEN,
-            Self::InTeam(_) | Self::NoTeam | Self::TeamFull(_) | Self::LastMember(_) => StatusCode::CONFLICT,
+            Self::InTeam(_)
+            | Self::NoTeam
+            | Self::TeamFull(_)
+            | Self::LastMember(_)
+            | Self::UnderWay(_)
+            | Self::TooManyTogether { .. } => StatusCode::CONFLICT,
             Self::NameTaken(_) | Self::BadName | Self::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BadInvitation => StatusCode::GONE,
             Self::NoRegistration => StatusCode::NOT_FOUND,
@@ -76,6 +81,8 @@ impl Explain for EntryError {
             Self::BadInvitation => "bad-invitation",
             Self::TeamFull(_) => "team-full",
             Self::LastMember(_) => "last-member",
+            Self::UnderWay(_) => "team-under-way",
+            Self::TooManyTogether { .. } => "too-many-together",
             Self::NoReason => "no-reason",
             Self::NoRegistration => "not-found",
             Self::Store(error) => error.code(),
@@ -85,7 +92,12 @@ impl Explain for EntryError {
     fn args(&self) -> Args {
         match self {
             Self::TeamsLocked(at) => vec![("at", minute(*at))],
-            Self::InTeam(team) | Self::TeamFull(team) | Self::LastMember(team) => vec![("team", text(team))],
+            Self::InTeam(team) | Self::TeamFull(team) | Self::LastMember(team) | Self::UnderWay(team) => {
+                vec![("team", text(team))]
+            }
+            Self::TooManyTogether { phase, together, limit } => {
+                vec![("phase", text(phase)), ("together", (*together).into()), ("limit", (*limit).into())]
+            }
             _ => Args::new(),
         }
     }
@@ -151,6 +163,7 @@ impl Explain for AcceptError {
                 vec![("used", (*used).into()), ("limit", (*limit).into()), ("again", minute(*again))]
             }
             Self::TotalQuota { limit } => vec![("limit", (*limit).into())],
+            Self::TooManyDryRuns => vec![("limit", DRY_RUNS_AT_A_TIME.into())],
             Self::Entry(error) => error.args(),
             Self::Upload(error) => error.args(),
             _ => Args::new(),

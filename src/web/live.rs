@@ -40,14 +40,17 @@ struct Hub {
     wake: Notify,
     news: broadcast::Sender<Arc<Event>>,
     open: Mutex<HashMap<String, usize>>,
+    /// Fires once the reading task knows where the table ends: what is published later is handed on.
+    begun: CancellationToken,
     closing: CancellationToken,
 }
 
 impl Live {
     pub(super) fn new(db: Db, clock: Clock, cap: usize) -> Self {
         let (news, _) = broadcast::channel(LAG);
-        let (wake, open, closing) = (Notify::new(), Mutex::default(), CancellationToken::new());
-        Self(Arc::new(Hub { db, clock, cap, wake, news, open, closing }))
+        let (wake, open) = (Notify::new(), Mutex::default());
+        let (begun, closing) = (CancellationToken::new(), CancellationToken::new());
+        Self(Arc::new(Hub { db, clock, cap, wake, news, open, begun, closing }))
     }
 
     /// Has the table read at once, after something was published in this process.
@@ -91,6 +94,7 @@ impl Live {
         let mut connection = self.0.db.read().await?;
         let Some(floor) = reader.floor else {
             reader.floor = Some(events::latest(&mut connection).await?);
+            self.0.begun.cancel();
             return Ok(false);
         };
         let batch = events::after(&mut connection, floor, BATCH).await?;
@@ -117,13 +121,17 @@ impl Live {
     ///
     /// # Errors
     /// [`TooMany`] when `who` has too many streams open.
-    pub fn stream(
+    pub async fn stream(
         &self,
         who: &str,
         topics: Vec<String>,
         headers: &HeaderMap,
     ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>> + use<>>, TooMany> {
         let place = self.place(who)?;
+        tokio::select! {
+            () = self.0.begun.cancelled() => {}
+            () = self.0.closing.cancelled() => {}
+        }
         let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<i64>().ok());
         let listener = Listener {
             live: self.clone(),

@@ -151,7 +151,7 @@ impl Frame {
         let flash = Flash { notice, key: key.to_owned(), args };
         if let Ok(json) = serde_json::to_string(&flash) {
             let value = percent_encoding::utf8_percent_encode(&json, percent_encoding::NON_ALPHANUMERIC);
-            self.visit.set_cookie(&self.app, FLASH_COOKIE, value.to_string(), false);
+            self.visit.set_cookie(&self.app, FLASH_COOKIE, value.to_string(), None);
         }
     }
 

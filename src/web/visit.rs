@@ -4,9 +4,10 @@
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, SET_COOKIE, USER_AGENT};
+use axum::http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, SET_COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -33,7 +34,7 @@ pub struct Visit {
     /// Path and query.
     pub path: String,
     agent: String,
-    api: bool,
+    json: bool,
     jar: CookieJar,
     accepted: Option<Lang>,
     set: Mutex<Vec<Cookie<'static>>>,
@@ -51,7 +52,7 @@ impl Visit {
             address: address(peer, headers, &app.settings.trusted_proxies),
             path: path.to_owned(),
             agent: text(USER_AGENT).unwrap_or("").to_owned(),
-            api: path.starts_with("/api/"),
+            json: path.starts_with("/api/") || text(ACCEPT).is_some_and(|a| a.contains("application/json")),
             jar: CookieJar::from_headers(headers),
             accepted: text(ACCEPT_LANGUAGE).and_then(Lang::from_accept),
             set: Mutex::default(),
@@ -62,6 +63,11 @@ impl Visit {
     /// From where a session is opened or used.
     pub fn visitor(&self) -> Visitor {
         Visitor { agent: self.agent.clone(), address: self.address.clone() }
+    }
+
+    /// Whether a program asks: over the API, or a script of ours that says it reads JSON.
+    pub fn wants_json(&self) -> bool {
+        self.json
     }
 
     /// Who is signed in, looked up once for a request.
@@ -92,17 +98,17 @@ impl Visit {
         self.jar.get(name).map(Cookie::value)
     }
 
-    /// Sets a cookie with the response.
-    pub(super) fn set_cookie(&self, app: &App, name: &'static str, value: String, keep: bool) {
+    /// Sets a cookie with the response; it lasts so long, or until the browser is closed.
+    pub(super) fn set_cookie(&self, app: &App, name: &'static str, value: String, lasts: Option<Duration>) {
         let mut cookie = Cookie::build((name, value))
             .path("/")
             .http_only(true)
             .same_site(SameSite::Lax)
             .secure(app.settings.is_https())
             .build();
-        if keep {
-            cookie.make_permanent();
-        }
+        // the cookie's own type of a duration is not ours to name
+        let age = cookie.max_age().or(lasts.and_then(|lasts| lasts.try_into().ok()));
+        cookie.set_max_age(age);
         self.set.lock().unwrap_or_else(PoisonError::into_inner).push(cookie);
     }
 
@@ -117,7 +123,9 @@ impl Visit {
 
     /// Puts a session's secret into the browser's cookie.
     pub(super) fn keep_session(&self, app: &App, opened: &Opened) {
-        self.set_cookie(app, session_cookie(app), opened.secret.clone(), true);
+        let left = opened.expires_at.duration_since(app.clock.now());
+        let lasts = Duration::try_from(left).unwrap_or_default();
+        self.set_cookie(app, session_cookie(app), opened.secret.clone(), Some(lasts));
     }
 
     /// Takes the session's cookie back.
@@ -208,7 +216,7 @@ async fn worded(app: &App, visit: &Arc<Visit>, response: Response) -> Response {
         .filter_map(|name| Some((name, response.headers().get(name)?.clone())))
         .collect();
     let words = app.templates.words();
-    let mut worded = if explanation.problem || visit.api {
+    let mut worded = if explanation.problem || visit.json {
         explanation.problem_json(&words, visit.lang(), &visit.reference)
     } else {
         let frame = Frame::for_error(app, visit).await;

@@ -140,9 +140,12 @@ async fn a_team_is_made_named_joined_and_left() {
     problem(&alice.get(&team).await, 404, "not-found");
     problem(&bare(&alice, Method::DELETE, &team).await, 409, "no-team");
     problem(&send_json(&alice, Method::POST, &team, &json!({ "name": " " })).await, 422, "invalid");
-    send_json(&alice, Method::POST, &team, &json!({ "name": "北斗" })).await.is(201);
-    let taken =
-        problem(&send_json(&bob, Method::POST, &team, &json!({ "name": "北斗" })).await, 422, "invalid");
+    send_json(&alice, Method::POST, &team, &json!({ "name": "北斗 Dipper" })).await.is(201);
+    let taken = problem(
+        &send_json(&bob, Method::POST, &team, &json!({ "name": "北斗  DIPPER" })).await,
+        422,
+        "invalid",
+    );
     assert_eq!(taken["errors"][0]["code"], "team-name-taken");
     problem(&send_json(&alice, Method::POST, &team, &json!({ "name": "南斗" })).await, 409, "in-team");
     let renamed = send_json(&alice, Method::PATCH, &team, &json!({ "name": "南斗" })).await.ok().json();

@@ -180,6 +180,20 @@ async fn a_trial_run_costs_neither_quota_nor_bits() {
         assert_eq!(world.bits(id).await, [("twin".to_owned(), 0.0)]);
         assert_eq!(class_of(world.runs(id).await[0].prediction_log.as_ref()), Class::Plain);
     }
+    // the twin is public: what is wrong with a trial is told line by line, of a result and a program alike
+    let row = "id,label\n0,0\n99,1\n";
+    let program = format!("import sys\nopen(sys.argv[2] + '/predictions.csv', 'w').write({row:?})\n");
+    for (name, content) in [("a.csv", row.to_owned()), ("main.py", program)] {
+        let mut request = world.request(alice, name);
+        request.aim = Aim::Trial;
+        let id = world.try_submit(&contest, 0, request, content.as_bytes()).await.unwrap().id;
+        world.run_all(&carrier).await;
+        let reason = world.submission(id).await.disclosed_reason;
+        assert_eq!(reason.code, "faulty-file", "{reason:?}");
+        let faults = reason.faults.unwrap();
+        assert!(faults["total"].as_u64().unwrap() >= 2, "{faults}");
+        assert!(reason.text.contains("99"), "{}", reason.text);
+    }
     assert!(world.standing(&contest, 0).await.is_empty(), "a trial never stands on the board");
     world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
 

@@ -8,10 +8,12 @@ use std::task::{Context, Poll};
 
 use shuyu::contest::entry::{self, EntryError};
 use shuyu::contest::model::ParticipantState;
+use shuyu::contest::terms_digest;
+use shuyu::scoring::board::Boards;
 use shuyu::submission::accept::AcceptError;
 use shuyu::submission::actions::{self, ActionError};
 use shuyu::submission::model::State;
-use shuyu::submission::quota;
+use shuyu::submission::{merge, quota};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::bundles::{native, predictions};
@@ -295,4 +297,60 @@ async fn removing_the_last_member_stops_what_waits_and_what_would_go_on() {
     let team = world.submission(done).await.team;
     let mut conn = world.house.db.read().await.unwrap();
     assert!(!shuyu::submission::db::takes_part(&mut conn, team).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_last_of_a_team_that_has_submitted_brings_its_submissions_along() {
+    let world = World::large().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("merger", &native().edit("max_submissions: 0", "max_submissions: 3")).await;
+    let (alice, bob) = (world.contestant(&contest, "alice").await, world.contestant(&contest, "bob").await);
+    world.submit(&contest, alice, "a.csv", &predictions(3)).await;
+    let best = world.submit(&contest, bob, "b.csv", &predictions(6)).await;
+    let terms = terms_digest(&mut world.house.db.read().await.unwrap(), &contest.competition).await.unwrap();
+    let mut tx = world.house.db.begin().await.unwrap();
+    let secret =
+        entry::invite(&mut tx, &world.clock, world.house.entropy, &contest.competition, alice).await.unwrap();
+    tx.commit().await.unwrap();
+    let join = || merge::join(&world.house, &contest.competition, bob, &terms, &secret);
+    let early = join().await.unwrap_err();
+    assert!(matches!(early, EntryError::UnderWay(_)), "{early}");
+    world.run_all(&carrier).await;
+    assert_eq!(world.standing(&contest, 0).await.len(), 2);
+    // a board that was looked at before is patched with what changes
+    let boards = Boards::default();
+    let definition = &contest.competition.definition.leaderboard;
+    let mut conn = world.house.db.read().await.unwrap();
+    assert_eq!(boards.board(&mut conn, &contest.phases[0], definition).await.unwrap().rows.len(), 2);
+    drop(conn);
+
+    // four together where three are allowed
+    let more = [
+        world.submit(&contest, bob, "b.csv", &predictions(1)).await,
+        world.submit(&contest, bob, "b.csv", &predictions(2)).await,
+    ];
+    world.run_all(&carrier).await;
+    let refused = join().await.unwrap_err();
+    assert!(matches!(refused, EntryError::TooManyTogether { together: 4, limit: 3, .. }), "{refused}");
+    assert_eq!(world.standing(&contest, 0).await.len(), 2, "nothing has changed");
+    // one of them cost nothing after all
+    let mut tx = world.house.db.begin().await.unwrap();
+    shuyu::submission::db::set_counts(&mut tx, more[0], false).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let team = join().await.unwrap();
+    assert_eq!(world.submission(best).await.team, team.id);
+    assert_eq!(world.standing(&contest, 0).await, [best], "one row, the best of both");
+    let refused = world
+        .try_submit(&contest, 0, world.request(bob, "b.csv"), predictions(1).as_slice())
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, AcceptError::TotalQuota { limit: 3 }), "{refused}");
+    let mut conn = world.house.db.read().await.unwrap();
+    let board = boards.board(&mut conn, &contest.phases[0], definition).await.unwrap();
+    assert_eq!(board.best_rank(team.id), Some(1));
+    assert_eq!(board.rows.len(), 1);
+    // asked again it is done already
+    drop(conn);
+    assert_eq!(join().await.unwrap().id, team.id);
 }

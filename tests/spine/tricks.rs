@@ -16,7 +16,8 @@ async fn what_is_no_regular_file_is_refused_with_a_clear_reason() {
         ("os.symlink('/app/input/ref/labels.csv', out + '/predictions.csv')", "output-refused"),
         ("os.symlink('/etc/hostname', out + '/predictions.csv')", "output-refused"),
         ("os.mkfifo(out + '/predictions.csv')", "output-refused"),
-        ("open(out + '/predictions.csv', 'w').write('id,label\\n' + '9' * (1 << 20))", "predictions-refused"),
+        ("open(out + '/predictions.csv', 'w').write('id,label\\n' + '9' * (1 << 20))", "faulty-file"),
+        ("open(out + '/predictions.csv', 'w').write('id,label\\n0,1\\n')", "faulty-file"),
         ("pass", "no-predictions"),
         ("sys.exit(3)", "program-failed"),
         // 40: what is printed is no score
@@ -34,6 +35,34 @@ async fn what_is_no_regular_file_is_refused_with_a_clear_reason() {
     assert!(world.standing(&contest, 0).await.is_empty());
     carrier.engine.settle().await;
     world.assert_clean(&world.settings);
+}
+
+/// What is wrong with an upload is told by its own name.
+#[tokio::test]
+async fn an_upload_that_is_no_submission_is_told_why() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("uploads", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let utf16: Vec<u8> = "id,label\n0,1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let broken = zipped(&[("metadata.yaml", b"command: [python3"), ("main.py", b"")]);
+    let silent = zipped(&[("metadata.yaml", b"description: x"), ("main.py", b"")]);
+    let tries: [(&str, &[u8], &str, &str); 6] = [
+        ("a.csv", &utf16, "wrong-content", "UTF-8"),
+        ("a.parquet", b"id,label\n", "wrong-content", "Parquet"),
+        ("a.zip", b"id,label\n", "wrong-content", "zip"),
+        ("a.zip", &zipped(&[]), "zip-empty", "no file"),
+        ("a.zip", &broken, "metadata-unreadable", "line"),
+        ("a.zip", &silent, "no-command", "python3 $program/main.py"),
+    ];
+    for (name, content, code, word) in tries {
+        let id = world.submit(&contest, alice, name, content).await;
+        world.run_all(&carrier).await;
+        let done = world.submission(id).await;
+        assert_eq!((done.state, done.disclosed_reason.code.as_str()), (State::Rejected, code), "{name}");
+        assert!(done.disclosed_reason.text.contains(word), "{:?}", done.disclosed_reason);
+        assert!(!done.counts);
+    }
 }
 
 /// 39: what a scoring program may write.

@@ -116,16 +116,16 @@ fn columns(board: &mut Section<'_>, places: &mut Places, findings: &mut Findings
     for (place, node) in items {
         let Some(mut section) = Section::of(node, place, findings) else { continue };
         let column = column(&mut section, findings);
-        for (same, what) in [
-            (read.iter().any(|(other, _)| other.index == column.index), "index"),
-            (read.iter().any(|(other, _)| other.key == column.key), "key"),
+        for (same, what, code) in [
+            (read.iter().any(|(other, _)| other.index == column.index), "index", "column-index-duplicate"),
+            (read.iter().any(|(other, _)| other.key == column.key), "key", "column-key-duplicate"),
         ] {
             let known = findings.has_errors_at(&section.at(what).key);
             if same && !known {
                 let value = if what == "key" { column.key.clone() } else { column.index.to_string() };
                 let problem = format!("two columns have the {what} {value}");
                 let mend = format!("give each column its own {what}");
-                findings.error(&format!("column-{what}-duplicate"), &section.at(what), problem, mend);
+                findings.error(code, &section.at(what), problem, mend);
             }
         }
         let at = section.at("computation_indexes");
@@ -148,10 +148,10 @@ fn column(section: &mut Section<'_>, findings: &mut Findings) -> Column {
     if section.get("index").is_none() {
         missing(&section.at("index"), findings);
     }
-    for (key, code) in [("computation", "computation-null"), ("computation_indexes", "computation-null")] {
+    for key in ["computation", "computation_indexes"] {
         if section.has(key) && section.get(key).is_none() {
             let problem = format!("`{key}: null` says nothing");
-            findings.warn(code, &section.at(key), problem, "remove it");
+            findings.warn("computation-null", &section.at(key), problem, "remove it");
         }
     }
     if section.get("sorting").is_none() {

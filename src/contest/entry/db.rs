@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::Decision;
+use super::{Decision, name_key};
 use crate::contest::model::{Membership, Participant, ParticipantState, Registration, Team};
 use crate::ids::{CompetitionId, TeamId, UserId};
 use crate::store::{Connection, Row, StoreError};
@@ -207,15 +207,15 @@ pub async fn insert_desk_team(conn: &mut Connection, team: &Team) -> Result<(), 
     Ok(())
 }
 
-/// Whether a name is taken.
+/// Whether a name is taken, in whatever case.
 pub async fn team_named(
     conn: &mut Connection,
     competition: CompetitionId,
     name: &str,
 ) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT id FROM teams WHERE competition_id = $1 AND name = $2")
+    let row = sqlx::query("SELECT id FROM teams WHERE competition_id = $1 AND name_key = $2")
         .bind(competition.to_string())
-        .bind(name)
+        .bind(name_key(name))
         .fetch_optional(conn)
         .await?;
     Ok(row.is_some())
@@ -224,14 +224,15 @@ pub async fn team_named(
 /// Adds a team.
 pub async fn insert_team(conn: &mut Connection, team: &Team) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO teams (id, competition_id, name, created_at, created_by, touched_at) \
-         VALUES ($1, $2, $3, $4, $5, $4)",
+        "INSERT INTO teams (id, competition_id, name, created_at, created_by, touched_at, name_key) \
+         VALUES ($1, $2, $3, $4, $5, $4, $6)",
     )
     .bind(team.id.to_string())
     .bind(team.competition.to_string())
     .bind(&team.name)
     .bind(team.created_at.as_millisecond())
     .bind(team.created_by.to_string())
+    .bind(name_key(&team.name))
     .execute(conn)
     .await?;
     Ok(())
@@ -255,9 +256,10 @@ pub async fn lock(conn: &mut Connection, id: TeamId, now: Timestamp) -> Result<(
 
 /// Sets a team's name.
 pub async fn rename(conn: &mut Connection, id: TeamId, name: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE teams SET name = $2 WHERE id = $1")
+    sqlx::query("UPDATE teams SET name = $2, name_key = $3 WHERE id = $1")
         .bind(id.to_string())
         .bind(name)
+        .bind(name_key(name))
         .execute(conn)
         .await?;
     Ok(())

@@ -1,7 +1,8 @@
 //! Who takes part: registrations, terms accepted, teams and dated memberships.
 //!
 //! A participant without a team gets one of their own at the first submission. A team may be joined
-//! by a secret link until the competition's merge lock; who was ever a member stays on record,
+//! by a secret link until the competition's merge lock (two that have submitted merge so, in
+//! `submission::merge`); who was ever a member stays on record,
 //! because the ledger counts what each of them was told.
 
 pub mod db;
@@ -13,6 +14,7 @@ use crate::audit::{self, Actor, Entry};
 use crate::clock::{Clock, Entropy};
 use crate::crypto::Sm3Digest;
 use crate::ids::{TeamId, UserId};
+use crate::people::invisible;
 use crate::store::{Connection, StoreError, Tx};
 
 /// Members that a team may have.
@@ -40,7 +42,7 @@ pub enum EntryError {
     #[error("a team named {0:?} exists in this competition; choose another name")]
     NameTaken(String),
     /// The name is empty, too long, or has control characters.
-    #[error("a team's name has 1 to 40 characters, none of them a control character")]
+    #[error("a team's name has 1 to 40 characters, none of them invisible")]
     BadName,
     /// The link is not valid (any more).
     #[error("this invitation is not valid any more; ask a member of the team for a new link")]
@@ -51,6 +53,21 @@ pub enum EntryError {
     /// Leaving would lose submissions.
     #[error("team {0:?} has submitted and you are its last member, so you cannot leave it")]
     LastMember(String),
+    /// A team cannot be merged while its submissions are not over.
+    #[error("team {0:?} has submissions that wait, run or are still to be told; join when they are over")]
+    UnderWay(String),
+    /// Two teams have submitted more together than a phase allows.
+    #[error(
+        "both teams together have made {together} submissions to the phase {phase:?}, which allows {limit}"
+    )]
+    TooManyTogether {
+        /// The phase's name.
+        phase: String,
+        /// Submissions of both that count.
+        together: i64,
+        /// Allowed in all.
+        limit: i64,
+    },
     /// Someone is refused or removed without a reason.
     #[error("give a reason; the person will read it")]
     NoReason,
@@ -196,10 +213,15 @@ fn open_for_teams(competition: &Competition, now: Timestamp) -> Result<(), Entry
 fn checked_name(name: &str) -> Result<String, EntryError> {
     let name = name.trim();
     let length = name.chars().count();
-    if length == 0 || length > 40 || name.chars().any(char::is_control) {
+    if length == 0 || length > 40 || name.chars().any(invisible) {
         return Err(EntryError::BadName);
     }
     Ok(name.to_owned())
+}
+
+/// A team's name as it is compared with others: case and spacing tell no two apart.
+pub(in crate::contest) fn name_key(name: &str) -> String {
+    name.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The team of a person, made with the person's own name when there is none.
@@ -222,7 +244,7 @@ pub async fn team_for_submitting(
     if let Some(team) = db::team_of(tx, competition.id, user).await? {
         return Ok(team);
     }
-    let wanted: String = display_name.chars().filter(|c| !c.is_control()).take(30).collect();
+    let wanted: String = display_name.chars().filter(|c| !invisible(*c)).take(30).collect();
     let wanted = if wanted.trim().is_empty() { "Team".to_owned() } else { wanted.trim().to_owned() };
     let mut name = wanted.clone();
     let mut number = 2;
@@ -317,7 +339,7 @@ pub async fn rename_team(
     let name = checked_name(name)?;
     db::lock_teams(tx, competition.id).await?;
     let mut team = db::team_of(tx, competition.id, user).await?.ok_or(EntryError::NoTeam)?;
-    if team.name != name && db::team_named(tx, competition.id, &name).await? {
+    if name_key(&team.name) != name_key(&name) && db::team_named(tx, competition.id, &name).await? {
         return Err(EntryError::NameTaken(name));
     }
     db::rename(tx, team.id, &name).await?;
@@ -367,37 +389,44 @@ pub async fn invited_to(
     Ok((team, members))
 }
 
-/// Joins the team that an invitation leads to. A person whose own team has never submitted leaves it.
+/// The team that an invitation leads to, which the person may join, and the person's present one.
 ///
 /// # Errors
-/// When teams are locked, the link is not valid, the team is full, or the person's present team has
-/// submitted and would be left without a member.
-pub async fn join(
+/// When teams are locked, the link is not valid or the team is full.
+pub async fn before_joining(
     tx: &mut Tx,
     clock: &Clock,
     competition: &Competition,
     user: UserId,
     secret: &str,
-) -> Result<Team, EntryError> {
-    let now = clock.now();
-    open_for_teams(competition, now)?;
+) -> Result<(Team, Option<Team>), EntryError> {
+    open_for_teams(competition, clock.now())?;
     db::lock_teams(tx, competition.id).await?;
     let (team, members) = invited_to(tx, competition, secret).await?;
-    let present = members.iter().filter(|m| m.left_at.is_none()).count();
-    if members.iter().any(|m| m.user == user && m.left_at.is_none()) {
-        return Ok(team);
-    }
-    if present >= TEAM_LIMIT {
+    let present = db::team_of(tx, competition.id, user).await?;
+    let is_member = present.as_ref().is_some_and(|own| own.id == team.id);
+    if !is_member && members.iter().filter(|m| m.left_at.is_none()).count() >= TEAM_LIMIT {
         return Err(EntryError::TeamFull(team.name));
     }
-    if db::team_of(tx, competition.id, user).await?.is_some() {
-        leave(tx, clock, competition, user).await?;
-    }
-    db::join(tx, &team, user, now).await?;
+    Ok((team, present))
+}
+
+/// Makes somebody who is in no team a member of one; that they may is for the caller to know.
+///
+/// # Errors
+/// When the database fails.
+pub async fn enter_team(
+    tx: &mut Tx,
+    clock: &Clock,
+    competition: &Competition,
+    team: &Team,
+    user: UserId,
+) -> Result<(), StoreError> {
+    let now = clock.now();
+    db::join(tx, team, user, now).await?;
     let entry =
         Entry::new(now, Actor::User(user), "team.joined", ("team", team.id)).competition(competition.id);
-    audit::record(tx, entry).await?;
-    Ok(team)
+    audit::record(tx, entry).await
 }
 
 /// Whether a team has one member, whom it holds since it has submitted: else a new team after every

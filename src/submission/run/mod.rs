@@ -7,13 +7,14 @@
 //! it is written where its author could read it.
 
 mod beside;
+mod cache;
 mod conclude;
 mod predict;
 mod prepare;
 mod score;
 
+pub(crate) use cache::{Leftovers, tidy_cache};
 pub(crate) use conclude::{disclose as disclose_outcome, give_up, stop_closed};
-pub(crate) use prepare::tidy_cache;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,15 +3,16 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::cache::cached;
 use super::{Carrier, Job, RunError};
 use crate::contest::definition::InputVisibility;
 use crate::contest::model::{FileKind, StoredFile};
 use crate::sandbox::Staging;
 use crate::store::ObjectKey;
-use crate::submission::command::CommandError;
+use crate::submission::command::{CommandError, METADATA_NAMES, read_metadata};
 use crate::submission::model::{Kind, Reason};
 use crate::submission::unpack::detect::{DetectError, LaidOut, SubmissionKind, lay_out};
-use crate::submission::unpack::{UnpackLimits, unpack_zip};
+use crate::submission::unpack::{UnpackError, UnpackLimits, unpack_zip};
 
 /// Most that a run's files may take on its tmpfs, in bytes. The kernel takes memory only for what
 /// is written.
@@ -85,11 +86,17 @@ pub(super) async fn lay_out_submission(
     let files = match laid.await.map_err(|e| RunError::io("laying out the submission", &e.into()))? {
         Ok(files) => files,
         Err(DetectError::Io(error)) => return Err(RunError::io("laying out the submission", &error)),
+        // the desk is far larger than what is taken: a full one is our own fault
+        Err(DetectError::Unpack(UnpackError::Io { source, .. }))
+            if source.kind() == std::io::ErrorKind::StorageFull =>
+        {
+            return Err(RunError::io("laying out the submission", &source));
+        }
         Err(DetectError::Unpack(error)) => {
             let text = format!("{error}. {}", error.mend());
             return Ok(Err(Reason::new(error.code(), text)));
         }
-        Err(error) => return Ok(Err(Reason::new("submission-form", error.to_string()))),
+        Err(error) => return Ok(Err(Reason::new(error.code(), error.to_string()))),
     };
     let laid = Laid { files };
     if laid.kind() == Kind::Code && job.phase.definition.accepts_only_result_submissions {
@@ -109,10 +116,22 @@ pub(super) async fn lay_out_submission(
         return Ok(Err(Reason::new("command", CommandError::Nul.to_string())));
     }
     if laid.kind() == Kind::Code && laid.command().is_none() && task.ingestion_program.is_none() {
-        let text = "metadata.yaml has no command; write one, such as: command: python3 $program/main.py $input $output";
-        return Ok(Err(Reason::new("no-command", text)));
+        return Ok(Err(without_command(&laid.files.root)));
     }
     Ok(Ok(laid))
+}
+
+/// Why a program has no command: its metadata file cannot be read, or has none.
+fn without_command(root: &Path) -> Reason {
+    let example = "such as: command: python3 $program/main.py $input $output";
+    let text = METADATA_NAMES.iter().find_map(|name| fs::read_to_string(root.join(name)).ok());
+    match text.as_deref().map(read_metadata) {
+        Some(Err(why)) => {
+            let text = format!("metadata.yaml is no YAML mapping: {why}; write it {example}");
+            Reason::new("metadata-unreadable", text)
+        }
+        _ => Reason::new("no-command", format!("metadata.yaml has no command; write one, {example}")),
+    }
 }
 
 /// The input data of the run, ready to be bound: the twin's, the public one from the cache, or the
@@ -163,7 +182,7 @@ pub(super) async fn program(
     if is_hidden(file)? { on_desk(carrier, file, desk, name).await } else { cached(carrier, file).await }
 }
 
-fn is_hidden(file: &StoredFile) -> Result<bool, RunError> {
+pub(super) fn is_hidden(file: &StoredFile) -> Result<bool, RunError> {
     let key: ObjectKey = file.object_key.parse()?;
     Ok(key.class() == crate::store::Class::Hidden)
 }
@@ -176,73 +195,23 @@ async fn on_desk(carrier: &Carrier, file: &StoredFile, desk: &Desk, name: &str) 
     Ok(target)
 }
 
-/// Unpacks a public file of the bundle into the cache, once; several runs may ask at a time.
-async fn cached(carrier: &Carrier, file: &StoredFile) -> Result<PathBuf, RunError> {
-    if is_hidden(file)? {
-        return Err(RunError::Ours(format!("{} is hidden and cannot be cached", file.path)));
-    }
-    let place = cache_name(file);
-    let target = carrier.cache.join(&place);
-    if target.exists() {
-        return Ok(target);
-    }
-    let failed = |e: std::io::Error| RunError::io("filling the cache", &e);
-    let unique = hex::encode(carrier.house.entropy.bytes::<8>());
-    // a dot is in no name but those of what is being filled: what a crash left is told by it
-    let filling = carrier.cache.join(format!("{place}.{unique}"));
-    fs::create_dir_all(&filling).map_err(failed)?;
-    let archive = carrier.cache.join(format!("{place}.{unique}.packed"));
-    let filled = fetch(carrier, file, &archive, &filling).await;
-    if archive.exists() {
-        fs::remove_file(&archive).map_err(failed)?;
-    }
-    let filled = filled.and_then(|()| match fs::rename(&filling, &target) {
-        Err(error) if !target.exists() => Err(failed(error)),
-        _ => Ok(()),
-    });
-    if filling.exists() {
-        fs::remove_dir_all(&filling).map_err(failed)?;
-    }
-    filled.map(|()| target)
-}
-
-fn is_packed(file: &StoredFile) -> bool {
+pub(super) fn is_packed(file: &StoredFile) -> bool {
     file.kind == FileKind::Directory || file.path.to_ascii_lowercase().ends_with(".zip")
 }
 
 /// Its last part, which a single file keeps in the container.
-fn file_name(file: &StoredFile) -> &str {
+pub(super) fn file_name(file: &StoredFile) -> &str {
     file.path.rsplit('/').next().unwrap_or("file")
-}
-
-/// The cache is by content; a single file's name counts too, since programs see it.
-fn cache_name(file: &StoredFile) -> String {
-    if is_packed(file) {
-        return file.digest.clone();
-    }
-    let name = crate::crypto::sm3(file_name(file).as_bytes()).to_string();
-    format!("{}-{}", file.digest, &name[..16])
-}
-
-/// Removes from a cache what a crash left half filled. Nobody may be filling it.
-///
-/// # Errors
-/// When the directory cannot be read or a file not removed.
-pub(crate) fn tidy_cache(cache: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(cache)? {
-        let path = entry?.path();
-        match path.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b'.')) {
-            true if path.is_dir() => fs::remove_dir_all(&path)?,
-            true => fs::remove_file(&path)?,
-            false => {}
-        }
-    }
-    Ok(())
 }
 
 /// Brings an object to `target`: a zip is unpacked within bounds, any other file lies there under
 /// its own name.
-async fn fetch(carrier: &Carrier, file: &StoredFile, archive: &Path, target: &Path) -> Result<(), RunError> {
+pub(super) async fn fetch(
+    carrier: &Carrier,
+    file: &StoredFile,
+    archive: &Path,
+    target: &Path,
+) -> Result<(), RunError> {
     let key: ObjectKey = file.object_key.parse()?;
     carrier.house.objects.get_to_file(&key, archive).await?;
     let (packed, target) = (archive.to_owned(), target.to_owned());

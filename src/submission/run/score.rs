@@ -98,18 +98,30 @@ async fn native_metric(
         }
         _ => None,
     };
-    // public facts only: what an ingestion program wrote may derive from hidden input
-    if laid.kind() == Kind::Result
-        && !job.task.definition.has_ingestion_before_scoring()
+    // public facts only, and never of what a program wrote that saw hidden input
+    if !job.sees_hidden(laid.kind())
         && !job.on_twin()
         && let Some(reason) = public_faults(carrier, &predictions, &task.metrics, ids.clone()).await?
     {
-        return Ok(Outcome::Rejected(reason));
+        let by_program = laid.kind() == Kind::Code || task.has_ingestion_before_scoring();
+        return Ok(match by_program {
+            false => Outcome::Rejected(reason),
+            true => Outcome::Failed(with_ending(reason, ending)),
+        });
     }
     let folder = prepare::reference(carrier, job, desk).await?;
     let Some(reference) = folder.and_then(|folder| table_in(&folder, "labels")) else {
         return Err(RunError::Ours("the reference data holds no .csv or .parquet file".to_owned()));
     };
+    // the twin is public, labels and all: what is wrong with the predictions may be told line by line
+    if job.on_twin()
+        && let Some(reason) =
+            public_faults(carrier, &predictions, &task.metrics, Some(reference.clone())).await?
+    {
+        ending.scoring_end = Some("failed".to_owned());
+        ending.scoring_log = Some(keep_log(carrier, job, false, "scoring", reason.text.as_bytes()).await?);
+        return Ok(Outcome::Failed(reason));
+    }
     let rows = ids.as_deref().and_then(count_rows);
     let request = Request {
         predictions,
@@ -127,8 +139,10 @@ async fn native_metric(
         Err(error) if error.is_ours() => Err(RunError::Ours(error.to_string())),
         Err(error) => {
             ending.scoring_end = Some("failed".to_owned());
-            let (code, text) = match &error {
-                ScoringError::Failed(Failure::Predictions) => ("predictions-refused", error.to_string()),
+            let reason = match &error {
+                ScoringError::Failed(Failure::Predictions) => {
+                    Reason::new("predictions-refused", error.to_string())
+                }
                 ScoringError::Failed(Failure::Metric { column, .. }) => {
                     // why may tell of the labels, such as how many classes they have
                     let why = error.to_string();
@@ -137,11 +151,11 @@ async fn native_metric(
                     let text = format!(
                         "the metric of column `{column}` has no value for these predictions; the organizer can read why"
                     );
-                    ("metric-undefined", text)
+                    Reason::new("metric-undefined", text)
                 }
-                _ => ("scoring-failed", error.to_string()),
+                _ => Reason::new("scoring-failed", error.to_string()),
             };
-            Ok(Outcome::Failed(with_ending(Reason::new(code, text), ending)))
+            Ok(Outcome::Failed(with_ending(reason, ending)))
         }
     }
 }

@@ -61,6 +61,19 @@ pub enum DetectError {
     Io(#[from] io::Error),
 }
 
+impl DetectError {
+    /// Stable word for the fault.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownKind { .. } => "file-kind",
+            Self::WrongContent { .. } => "wrong-content",
+            Self::Empty => "zip-empty",
+            Self::Unpack(error) => error.code(),
+            Self::Io(_) => "platform",
+        }
+    }
+}
+
 /// Lays an uploaded file out in `dest`, an empty directory, and tells what it is.
 ///
 /// A zip is unpacked within `limits` (one folder around everything is looked through for the
@@ -92,7 +105,7 @@ pub fn lay_out(
             Ok(LaidOut { kind, root, unpacked })
         }
         "parquet" if !head.starts_with(b"PAR1") => Err(wrong("Parquet")),
-        "csv" | "py" if head.contains(&0) => Err(wrong("text")),
+        "csv" | "py" if head.contains(&0) => Err(wrong("text in UTF-8")),
         "parquet" | "csv" => {
             let unpacked = copy(file, &dest.join(plain_name(name, ending)), limits)?;
             Ok(LaidOut { kind: SubmissionKind::Result, root: dest.to_owned(), unpacked })

@@ -256,16 +256,13 @@ async fn submissions(
     let teams: HashMap<TeamId, String> =
         entry_db::teams(&mut conn, c.id).await?.into_iter().map(|t| (t.id, t.name)).collect();
     let mut items = Vec::new();
+    let ids: Vec<_> = found.iter().filter(|s| s.state == Stage::Finished).map(|s| s.id).collect();
+    let mut scores = lane1::scores_for_organizer(&mut conn, &c.definition.leaderboard, &ids).await?;
     for s in found {
-        let row = match s.state {
-            Stage::Finished => {
-                Some(lane1::row_for_organizer(&mut conn, &c.definition.leaderboard, s.id).await?)
-            }
-            _ => None,
-        };
+        let scores = scores.remove(&s.id);
         let phase = phases.iter().find(|phase| phase.id == s.phase).map(|phase| phase.position);
         let team = TeamName { id: s.team.0, name: teams.get(&s.team).cloned().unwrap_or_default() };
-        items.push(desk_view(s, phase, team, row.map(|row| row.scores)));
+        items.push(desk_view(s, phase, team, scores));
     }
     Ok(Json(DeskList { items, total }))
 }
@@ -368,7 +365,7 @@ pub(super) struct RescoreRequest {
     /// Why; participants read it as an announcement, unless one team alone is scored again.
     #[schema(example = "the scorer rounded")]
     pub reason: String,
-    /// Whether it goes before new submissions.
+    /// Whether it goes before everything else of this competition; else it waits until nothing else does.
     #[serde(default)]
     pub urgent: bool,
 }

@@ -15,6 +15,7 @@ use crate::contest::entry::{self, EntryError, db as entry_db};
 use crate::contest::model::{ParticipantState, Team};
 use crate::contest::{db as contest_db, terms_digest};
 use crate::store::{Class, ObjectKey};
+use crate::submission::merge;
 use crate::web::App;
 
 /// The most of the terms that is told, in bytes.
@@ -259,10 +260,7 @@ async fn join(
     let user = here.participant()?.user;
     let sent = sent?;
     let c = &here.competition;
-    let mut tx = app.db.begin().await?;
-    let terms = terms_digest(&mut tx, c).await?;
-    entry::admitted(&mut tx, c, user, &terms).await?;
-    let team = entry::join(&mut tx, &app.clock, c, user, &sent.invitation).await?;
-    tx.commit().await?;
+    let terms = terms_digest(&mut *app.db.read().await?, c).await?;
+    let team = merge::join(&app.house, c, user, &terms, &sent.invitation).await?;
     Ok((StatusCode::CREATED, view(&app, team).await?))
 }

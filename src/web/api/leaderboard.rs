@@ -231,7 +231,7 @@ async fn events(
         return Err(hidden());
     }
     let who = here.actor.as_ref().map_or_else(|| visit.address.clone(), |actor| actor.user.to_string());
-    Ok(app.live.stream(&who, vec![board_topic(phase.id)], &headers)?)
+    Ok(app.live.stream(&who, vec![board_topic(phase.id)], &headers).await?)
 }
 
 #[cfg(test)]

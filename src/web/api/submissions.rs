@@ -487,5 +487,5 @@ async fn file(State(app): State<App>, theirs: Theirs) -> Answer<Response> {
 )]
 async fn events(State(app): State<App>, theirs: Theirs, headers: HeaderMap) -> Answer<impl IntoResponse> {
     let who = theirs.here.person()?.user.to_string();
-    Ok(app.live.stream(&who, vec![topic(theirs.submission.id)], &headers)?)
+    Ok(app.live.stream(&who, vec![topic(theirs.submission.id)], &headers).await?)
 }

@@ -278,5 +278,5 @@ async fn live(
         Some(actor) => actor.user.to_string(),
         None => frame.visit().address.clone(),
     };
-    Ok(app.live.stream(&who, vec![board_topic(phase.id)], &headers)?.into_response())
+    Ok(app.live.stream(&who, vec![board_topic(phase.id)], &headers).await?.into_response())
 }

@@ -10,7 +10,7 @@ mod leaderboard;
 mod list;
 mod overview;
 pub(in crate::web::pages) mod stream;
-mod submission;
+pub(in crate::web::pages) mod submission;
 mod submissions;
 mod submit;
 mod team;

@@ -266,7 +266,7 @@ async fn show(
 }
 
 /// The kind of reason that has a text; the room's own words are shown beside it.
-pub(super) fn reason_key(app: &App, frame: &Frame, code: &str) -> String {
+pub(in crate::web::pages) fn reason_key(app: &App, frame: &Frame, code: &str) -> String {
     let words = app.templates.words();
     let known = |code: &str| words.has(frame.lang(), &format!("reason-{code}"));
     match code {
@@ -345,7 +345,7 @@ async fn live(
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
     let who = user.actor.user.to_string();
-    Ok(app.live.stream(&who, vec![topic(seen.submission.id)], &headers)?.into_response())
+    Ok(app.live.stream(&who, vec![topic(seen.submission.id)], &headers).await?.into_response())
 }
 
 /// The uploaded file, for its team; for everybody who takes part once the team made it public. What

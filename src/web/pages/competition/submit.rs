@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use axum::Router;
 use axum::extract::multipart::Multipart;
 use axum::extract::{Path, Query, State};
-use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
@@ -207,14 +206,6 @@ async fn first_ids(app: &App, hall: &Hall, path: &str, column: &str) -> Result<V
     Ok(rows.filter_map(|row| row.get(place).map(str::to_owned)).collect())
 }
 
-/// Whether a script asked, which wants to be told where to go on.
-fn wants_json(headers: &HeaderMap) -> bool {
-    headers
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|a| a.contains("application/json"))
-}
-
 #[derive(Serialize)]
 struct Taken {
     location: String,
@@ -226,18 +217,13 @@ async fn take(
     State(app): State<App>,
     user: User,
     Path(slug): Path<String>,
-    headers: HeaderMap,
     multipart: Result<Multipart, axum::extract::multipart::MultipartRejection>,
-) -> Response {
-    let json = wants_json(&headers);
-    let taken = match multipart {
+) -> Result<Response, PageError> {
+    // a script wants to be told where to go on
+    let json = frame.visit().wants_json();
+    match multipart {
         Ok(mut multipart) => accept_upload(&frame, &app, &user, &slug, &mut multipart, json).await,
         Err(_) => Err(PageError::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "upload-form")),
-    };
-    match taken {
-        Ok(response) => response,
-        Err(error) if json => error.into_problem().into_response(),
-        Err(error) => error.into_response(),
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::hall::Hall;
 use crate::contest::entry::{self, EntryError, TEAM_LIMIT};
 use crate::contest::model::Membership;
+use crate::submission::merge;
 use crate::web::App;
 use crate::web::error::{Explain as _, FieldFault, PageError};
 use crate::web::guard::User;
@@ -174,7 +175,7 @@ async fn invitation(
     let hall = Hall::enter(&app, &frame, &slug).await?;
     let mut conn = app.db.read().await?;
     let (team, list) = entry::invited_to(&mut conn, &hall.competition, &secret).await?;
-    let stays = match &hall.team {
+    let merges = match &hall.team {
         Some(own) => entry::holds_its_last_member(&mut conn, own.id).await?,
         None => false,
     };
@@ -187,7 +188,7 @@ async fn invitation(
         .with("team", &team.name)
         .with("members", &list)
         .with("mine", &mine)
-        .with("stays", &stays)
+        .with("merges", &merges)
         .with("action", &format!("{}/join/{secret}", hall.base()))
         .render()
 }
@@ -199,9 +200,6 @@ async fn join(
     Path((slug, secret)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter(&app, &frame, &slug).await?;
-    let mut tx = app.db.begin().await?;
-    entry::admitted(&mut tx, &hall.competition, user.actor.user, &hall.terms).await?;
-    entry::join(&mut tx, &app.clock, &hall.competition, user.actor.user, &secret).await?;
-    tx.commit().await?;
+    merge::join(&app.house, &hall.competition, user.actor.user, &hall.terms, &secret).await?;
     Ok(frame.done(&format!("{}/team", hall.base()), "flash-team-joined"))
 }

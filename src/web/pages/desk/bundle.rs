@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use axum::{Form, Router};
 use serde::{Deserialize, Serialize};
 
+use crate::contest::bundle::Finding;
 use crate::contest::bundle::diff::{Change, diff};
 use crate::contest::db as contest_db;
 use crate::contest::definition::Definition;
@@ -19,9 +20,11 @@ use crate::store::ObjectError;
 use crate::web::App;
 use crate::web::error::{FieldFault, PageError};
 use crate::web::guard::User;
+use crate::web::lang::Lang;
 use crate::web::page::Frame;
 use crate::web::pages::competition::hall::Hall;
 use crate::web::pages::competition::upload;
+use crate::web::words::Args;
 
 /// The largest bundle taken, in bytes; larger data belongs into the catalogue.
 const CAP: u64 = 2 << 30;
@@ -53,6 +56,28 @@ impl From<Change> for ChangeView {
             other => other.to_string(),
         };
         Self { path: change.path, old: change.old.map(shown), new: change.new.map(shown) }
+    }
+}
+
+/// A finding, and on Chinese pages what it means in general; its own text, which names the value found,
+/// is English.
+#[derive(Serialize)]
+struct FindingView<'f> {
+    #[serde(flatten)]
+    finding: &'f Finding,
+    said: Option<String>,
+    said_mend: Option<String>,
+}
+
+impl<'f> FindingView<'f> {
+    fn of(app: &App, frame: &Frame, finding: &'f Finding) -> Self {
+        let words = app.templates.words();
+        let said = |key: String| {
+            let known = frame.lang() == Lang::Zh && words.has(Lang::Zh, &key);
+            known.then(|| frame.say(&key, &Args::new()))
+        };
+        let key = format!("finding-{}", finding.code);
+        Self { finding, said_mend: said(format!("{key}.mend")), said: said(key) }
     }
 }
 
@@ -91,6 +116,7 @@ async fn keep(app: &App, user: UserId, multipart: &mut Multipart) -> Result<uplo
 /// Opens the draft and puts what there is to say about it into the page.
 async fn shown<'a>(
     app: &App,
+    frame: &Frame,
     user: UserId,
     page: crate::web::page::Page<'a>,
     before: Option<&Definition>,
@@ -102,11 +128,13 @@ async fn shown<'a>(
     if let (Some(before), Some(bundle)) = (before, &draft.bundle) {
         changes = diff(before, &bundle.definition).into_iter().map(ChangeView::from).collect();
     }
+    let findings: Vec<FindingView<'_>> =
+        draft.report.findings.iter().map(|finding| FindingView::of(app, frame, finding)).collect();
     let digest = draft.bundle.as_ref().map(|bundle| bundle.digest.clone()).unwrap_or_default();
     let title = draft.bundle.as_ref().map(|bundle| bundle.definition.title.clone());
     Ok(page
         .with("shown", &true)
-        .with("findings", &draft.report.findings)
+        .with("findings", &findings)
         .with("good", &draft.bundle.is_some())
         .with("changes", &changes)
         .with("same", &(digest == digest_before))
@@ -129,7 +157,7 @@ async fn upload_new(
         return blank(&frame, &[fault], &slug).render();
     }
     let page = blank(&frame, &[], &slug);
-    shown(&app, user.actor.user, page, None, "").await?.render()
+    shown(&app, &frame, user.actor.user, page, None, "").await?.render()
 }
 
 async fn slug_fault(app: &App, slug: &str) -> Result<Option<FieldFault>, PageError> {
@@ -179,7 +207,7 @@ async fn upload_again(
         .with("revision", &hall.competition.revision)
         .with("digest_now", &hall.competition.digest);
     let (before, digest) = (&hall.competition.definition, &hall.competition.digest);
-    shown(&app, user.actor.user, page, Some(before), digest).await?.render()
+    shown(&app, &frame, user.actor.user, page, Some(before), digest).await?.render()
 }
 
 async fn apply_again(

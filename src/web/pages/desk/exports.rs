@@ -118,6 +118,8 @@ async fn board(app: &App, hall: &Hall, phase: Option<i64>) -> Result<Table, Page
     let definition = &hall.competition.definition.leaderboard;
     let board = app.boards.board(&mut conn, phase, definition).await?;
     let teams = app.boards.teams_on(&mut conn, hall.competition.id, (phase.id, &board)).await?;
+    let ids: Vec<_> = board.rows.iter().map(|row| row.submission).collect();
+    let mut scores = lane1::scores_for_organizer(&mut conn, definition, &ids).await?;
     let mut lines = Vec::new();
     for (row, rank) in board.rows.iter().zip(1_usize..) {
         let label = teams.get(&row.team);
@@ -125,8 +127,7 @@ async fn board(app: &App, hall: &Hall, phase: Option<i64>) -> Result<Table, Page
             "rank": rank, "team": label.map(|l| &l.name), "members": label.map(|l| l.members.join("; ")),
             "submission": row.submission, "entries": row.entries, "submitted_at": row.submitted_at.to_string(),
         });
-        let scores = lane1::row_for_organizer(&mut conn, definition, row.submission).await?.scores;
-        lines.push(line(cells, vec![scores]));
+        lines.push(line(cells, scores.remove(&row.submission).into_iter().collect()));
     }
     let head = vec!["rank", "team", "members", "submission", "entries", "submitted_at"];
     Ok(Table { head, columns: hall.columns(), lines })
@@ -138,6 +139,8 @@ async fn submissions(app: &App, hall: &Hall) -> Result<Table, PageError> {
     let filter = Filter { limit: i64::from(u32::MAX), ..Filter::default() };
     let (found, _) = db::filtered(&mut conn, hall.competition.id, &filter).await?;
     let definition = &hall.competition.definition.leaderboard;
+    let ids: Vec<_> = found.iter().map(|s| s.id).collect();
+    let mut scores = lane1::scores_for_organizer(&mut conn, definition, &ids).await?;
     let mut lines = Vec::new();
     for s in found {
         let phase = hall.phases.iter().find(|p| p.id == s.phase).map(|p| p.position);
@@ -148,8 +151,7 @@ async fn submissions(app: &App, hall: &Hall) -> Result<Table, PageError> {
             "counts": s.counts, "disqualified": s.disqualified_reason,
             "nominated": s.nominated_at.is_some(),
         });
-        let scores = lane1::row_for_organizer(&mut conn, definition, s.id).await?.scores;
-        lines.push(line(cells, vec![scores]));
+        lines.push(line(cells, scores.remove(&s.id).into_iter().collect()));
     }
     let head = vec![
         "id",

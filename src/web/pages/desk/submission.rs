@@ -23,6 +23,7 @@ use crate::web::guard::User;
 use crate::web::page::Frame;
 use crate::web::pages::competition::hall::Hall;
 use crate::web::pages::competition::stream;
+use crate::web::pages::competition::submission::reason_key;
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -136,6 +137,7 @@ async fn show(
         .with("told", &s.disclosed_state)
         .with("release_at", &s.release_at)
         .with("reason", &s.reason.text)
+        .with("code", &(!s.reason.code.is_empty()).then(|| reason_key(&app, &frame, &s.reason.code)))
         .with("disqualified", &s.disqualified_at.map(|_| &s.disqualified_reason))
         .with("is_final", &s.state.is_final())
         .with("outside", &(s.origin == Origin::Outside))
@@ -161,7 +163,7 @@ async fn live(
 ) -> Result<Response, PageError> {
     let (_, s) = find(&app, &frame, &slug, &id).await?;
     let who = user.actor.user.to_string();
-    Ok(app.live.stream(&who, vec![topic(s.id)], &headers)?.into_response())
+    Ok(app.live.stream(&who, vec![topic(s.id)], &headers).await?.into_response())
 }
 
 /// A run's log. A sealed one is opened by the airlock, for organizers alone.

@@ -38,7 +38,7 @@ pub(super) struct Line {
     message: String,
     disqualified: bool,
     nominated: bool,
-    scores: Cleared<Scores, Organizer>,
+    scores: Option<Cleared<Scores, Organizer>>,
 }
 
 /// Where a submission truly stands; begun ones are still queued in the table.
@@ -58,6 +58,8 @@ pub(super) async fn lines(
 ) -> Result<Vec<Line>, PageError> {
     let teams = app.boards.teams(conn, hall.competition.id).await?;
     let board = &hall.competition.definition.leaderboard;
+    let ids: Vec<_> = found.iter().map(|s| s.id).collect();
+    let mut scores = lane1::scores_for_organizer(conn, board, &ids).await?;
     let mut lines = Vec::new();
     for s in found {
         let phase = hall.phases.iter().find(|p| p.id == s.phase);
@@ -74,7 +76,7 @@ pub(super) async fn lines(
             message: s.message.clone(),
             disqualified: s.disqualified_at.is_some(),
             nominated: s.nominated_at.is_some(),
-            scores: lane1::row_for_organizer(conn, board, s.id).await?.scores,
+            scores: scores.remove(&s.id),
         });
     }
     Ok(lines)
