@@ -9,6 +9,7 @@ pub mod accept;
 pub mod actions;
 pub mod command;
 pub mod db;
+pub mod desk;
 pub mod disclose;
 mod facts;
 pub mod merge;

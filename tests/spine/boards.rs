@@ -309,13 +309,13 @@ async fn nominated_submissions_go_into_the_last_phase_once() {
     world.run_all(&carrier).await;
 
     let mut conn = world.house.db.read().await.unwrap();
-    let filter = shuyu::submission::db::Filter {
+    let filter = shuyu::submission::desk::db::Filter {
         phase: Some(contest.phases[1].id),
         limit: 100,
-        ..shuyu::submission::db::Filter::default()
+        ..shuyu::submission::desk::db::Filter::default()
     };
     let (finals, total) =
-        shuyu::submission::db::filtered(&mut conn, contest.competition.id, &filter).await.unwrap();
+        shuyu::submission::desk::db::filtered(&mut conn, contest.competition.id, &filter).await.unwrap();
     assert_eq!(total, 4);
     let mut from: Vec<_> = finals.iter().filter_map(|s| s.migrated_from).collect();
     from.sort();

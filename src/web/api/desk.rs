@@ -24,8 +24,9 @@ use crate::contest::{db as contest_db, desk};
 use crate::ids::{TeamId, UserId};
 use crate::scoring::leaderboard::Scores;
 use crate::submission::actions;
+use crate::submission::desk::db as submissions_db;
 use crate::submission::model::{Aim, Kind, State as Stage, Submission};
-use crate::submission::{db as submission_db, queue, rescore};
+use crate::submission::{queue, rescore};
 use crate::web::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -242,7 +243,7 @@ async fn submissions(
         Some(state) => Some(state.parse::<Stage>().map_err(|_| Misread::field("state", "state"))?),
         None => None,
     };
-    let filter = submission_db::Filter {
+    let filter = submissions_db::Filter {
         phase,
         team: asked.team.map(TeamId),
         state,
@@ -251,7 +252,7 @@ async fn submissions(
     };
     let c = &here.competition;
     let mut conn = app.db.read().await?;
-    let (found, total) = submission_db::filtered(&mut conn, c.id, &filter).await?;
+    let (found, total) = submissions_db::filtered(&mut conn, c.id, &filter).await?;
     let phases = contest_db::phases(&mut conn, c.id).await?;
     let teams: HashMap<TeamId, String> =
         entry_db::teams(&mut conn, c.id).await?.into_iter().map(|t| (t.id, t.name)).collect();

@@ -17,7 +17,7 @@ use crate::contest::entry::db as entry_db;
 use crate::contest::model::{FileKind, StoredFile};
 use crate::ids::UserId;
 use crate::submission::accept::{self, AcceptError, Request};
-use crate::submission::db::{self, Filter};
+use crate::submission::desk::db::{self, Filter};
 use crate::submission::model::{Aim, Origin, Submission};
 use crate::web::App;
 use crate::web::error::{Explain as _, FieldFault, PageError};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::airlock::{Cleared, Organizer, lane1};
 use crate::contest::{entry, export};
 use crate::scoring::leaderboard::Scores;
-use crate::submission::db::{self, Filter};
+use crate::submission::desk::db::{self, Filter};
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::airlock::{Cleared, Organizer, lane1};
 use crate::scoring::leaderboard::Scores;
 use crate::store::Connection;
-use crate::submission::db::{self, Filter};
+use crate::submission::desk::db::{self, Filter};
 use crate::submission::model::{State as True, Submission};
 use crate::web::App;
 use crate::web::error::PageError;

@@ -1,0 +1,3 @@
+//! What the organizer's desk asks about submissions.
+
+pub mod db;
