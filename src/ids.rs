@@ -72,6 +72,8 @@ id! {
     ReplyId,
     /// One rescore that an organizer asked for.
     RescoreId,
+    /// One interactive sandbox of a participant.
+    SandboxId,
     /// An API token.
     TokenId,
     /// A browser session.
