@@ -399,6 +399,18 @@ impl Settings {
     }
 }
 
+/// Variables of the environment that begin like ours and are none: most likely misspelt.
+pub fn unknown_variables() -> Vec<String> {
+    /// The client's, the tests' and the scripts'.
+    const OTHERS: [&str; 6] = ["SERVER", "TOKEN", "CONFIG", "NO_INSTALL", "TEST_", "BIN"];
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let ours = |name: &String| {
+        let key = name.strip_prefix("SHUYU_")?;
+        Some(known(key) || OTHERS.iter().any(|other| key.starts_with(other)))
+    };
+    names.filter(|name| ours(name) == Some(false)).collect()
+}
+
 /// Whether an environment variable's name, without its prefix, is one of ours: `SHUYU_TOKEN` and
 /// `SHUYU_SERVER` belong to the client, `SHUYU_TEST_…` to the tests.
 fn known(key: &str) -> bool {

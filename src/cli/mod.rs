@@ -172,7 +172,11 @@ pub(crate) fn log(settings: &Log) -> anyhow::Result<()> {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
     let set = if json { lines.json().try_init() } else { lines.try_init() };
-    set.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
+    set.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))?;
+    for name in crate::config::unknown_variables() {
+        tracing::warn!(name, "this variable is no setting of ours; docs/configuration.md lists them");
+    }
+    Ok(())
 }
 
 /// Makes a directory that nobody else on this machine can look into.
