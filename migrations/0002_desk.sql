@@ -18,3 +18,9 @@ CREATE INDEX runs_of_rescore ON runs (rescore_id) WHERE rescore_id IS NOT NULL;
 ALTER TABLE teams ADD COLUMN name_key TEXT NOT NULL DEFAULT '';
 UPDATE teams SET name_key = LOWER(name);
 CREATE INDEX teams_by_name_key ON teams (competition_id, name_key);
+
+-- Quotas follow persons from team to team.
+CREATE INDEX submissions_by_person ON submissions (phase_id, user_id);
+
+-- A team that became part of another is over.
+ALTER TABLE teams ADD COLUMN merged_into TEXT;

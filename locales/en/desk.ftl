@@ -15,6 +15,8 @@ desk-bundle = Bundle
 published = Published
 needs-now = What needs you now
 needs-nothing = Nothing needs you now.
+in-english = In English, with the value found
+needs-image = No sandbox image here stands for “{ $image }”, so nothing can run. Have the operator add it to SHUYU_IMAGES, or name another image in the bundle.
 needs-publish = It is a draft: publish it when it is ready
 needs-people = { $count -> 
     [one] One person waits to be admitted

@@ -27,11 +27,11 @@ finding-foreign-key = 这个键属于其他平台或 CodaLab 旧格式，已忽�
 finding-missing-key = 缺少必填的键
     .mend = 请补上。
 finding-wrong-kind = 值的类型不对
-    .mend = 请按下面英文所示的类型填写。
+    .mend = 请按英文详情所示的类型填写。
 finding-value-unknown = 值不在可选范围内
     .mend = 请改为下面英文列出的写法之一，区分大小写。
 finding-value-out-of-range = 数值超出允许范围
-    .mend = 请按下面英文所示填写。
+    .mend = 请按英文详情所示填写。
 finding-size-unreadable = 大小无法识别
     .mend = 请写成 2GiB 或 256MiB 这样的形式。
 finding-span-unreadable = 时长无法识别
@@ -133,7 +133,7 @@ finding-command-unreadable = 运行命令无法识别
 finding-shared-not-allowed = 读入程序与评分程序同时运行，须共享可写目录；未经您允许，提交将不被受理
     .mend = 若允许参赛者读到评分程序写入其中的内容，请将该任务的 shared 设为 true；否则请改为先读入、后评分。
 finding-resources-small = 资源限额过小，程序无法启动
-    .mend = 请按下面英文所示的最小值填写。
+    .mend = 请按英文详情所示的最小值填写。
 
 # what is hidden
 finding-input-not-hidden = 输入声明为不公开，实际上可以下载
@@ -149,7 +149,7 @@ finding-hidden-set-split = 几个任务的参考数据相同，告知的信息�
 
 # metrics
 finding-metric-invalid = 内置指标的写法有误
-    .mend = 请按下面英文所示修改。
+    .mend = 请按英文详情所示修改。
 finding-metric-column-unknown = 指标写入的列在排行榜中不存在
     .mend = 请将 column 写成排行榜中某列的 key。
 finding-metric-column-computed = 指标写入的列由其他列计算得出

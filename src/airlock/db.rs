@@ -114,6 +114,34 @@ pub(super) async fn newest_scores_of(
     Ok(found)
 }
 
+/// What was told of each task of a submission before its last rescore: the last but one score of a task
+/// that was rescored, the only one of another.
+pub(super) async fn scores_before_rescore(
+    conn: &mut Connection,
+    submission: SubmissionId,
+) -> Result<Vec<Payload>, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT r.payload AS payload FROM replies r WHERE r.submission_id = $1 \
+         AND r.kind IN ('score', 'rescore') AND {TOLD} ORDER BY r.created_at, r.id"
+    )))
+    .bind(submission.to_string())
+    .fetch_all(conn)
+    .await?;
+    let mut told: Vec<Vec<Payload>> = Vec::new();
+    for row in &rows {
+        let payload: Payload = row.json("payload")?;
+        match told.iter_mut().find(|of_task| of_task[0].task == payload.task) {
+            Some(of_task) => of_task.push(payload),
+            None => told.push(vec![payload]),
+        }
+    }
+    let before = |mut of_task: Vec<Payload>| {
+        let last = of_task.pop();
+        of_task.pop().or(last)
+    };
+    Ok(told.into_iter().filter_map(before).collect())
+}
+
 /// The newest scores of each task of a submission whose outcome is told.
 pub(super) async fn newest_told(
     conn: &mut Connection,
@@ -308,14 +336,15 @@ pub async fn exposures(
         .collect()
 }
 
-/// Bits charged to each team of a competition, by summing the replies given to it.
+/// Bits charged to each team of a competition: the replies about what is its submission now, whoever's
+/// it was when they were given.
 pub async fn bits_by_team(
     conn: &mut Connection,
     competition: CompetitionId,
 ) -> Result<HashMap<TeamId, f64>, StoreError> {
     let rows = sqlx::query(
-        "SELECT team_id, CAST(SUM(bits) AS DOUBLE PRECISION) AS bits FROM replies \
-         WHERE competition_id = $1 GROUP BY team_id",
+        "SELECT s.team_id AS team_id, CAST(SUM(r.bits) AS DOUBLE PRECISION) AS bits FROM replies r \
+         JOIN submissions s ON s.id = r.submission_id WHERE r.competition_id = $1 GROUP BY s.team_id",
     )
     .bind(competition.to_string())
     .fetch_all(conn)

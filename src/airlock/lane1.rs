@@ -232,6 +232,20 @@ pub async fn row_for_organizer(
     Ok(whole_row(board, payloads))
 }
 
+/// The scores of a submission that was rescored, as they were before and as they are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn rescored_for_team(
+    conn: &mut Connection,
+    board: &Leaderboard,
+    submission: SubmissionId,
+) -> Result<(Cleared<Scores, Team>, Cleared<Scores, Team>), StoreError> {
+    let before = db::scores_before_rescore(conn, submission).await?;
+    let now = db::newest_told(conn, submission).await?;
+    Ok((team_row(board, before).scores, team_row(board, now).scores))
+}
+
 /// The scores of many submissions for organizers, empty where there are none.
 ///
 /// # Errors

@@ -20,8 +20,19 @@ pub async fn house(settings: &Settings, clock: Clock) -> Result<House> {
     crate::crypto::self_test().context("the cryptographic self-test failed; do not use this build")?;
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot make the data directory {}", settings.data_dir.display()))?;
+    let is_new = !settings.key_file.exists();
     let keys = KeyFile::load_or_create(&settings.key_file, &Entropy)?;
     let objects = Objects::open(&object_place(settings), Sealer::new(keys))?;
+    if let Some(foreign) = objects.foreign_key().await? {
+        if is_new {
+            std::fs::remove_file(&settings.key_file).context("cannot remove the key file just made")?;
+        }
+        let path = settings.key_file.display();
+        anyhow::bail!(
+            "the hidden data is sealed with master key {foreign}, which {path} does not hold; put the key \
+             file that belongs to this data there (a backup made with --with-key has it), or set SHUYU_KEY_FILE"
+        );
+    }
     let db = Db::connect(&settings.database).await.context("cannot open the database")?;
     Ok(House::new(db, objects, clock))
 }
@@ -72,6 +83,33 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
 
 fn absolute(path: &std::path::Path) -> Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("cannot make {} absolute", path.display()))
+}
+
+/// A work directory that is this process's alone for as long as this is held.
+#[derive(Debug)]
+pub struct WorkLock {
+    _file: std::fs::File,
+}
+
+/// Locks the work directory: a second worker on it would take the first one's containers and mounts
+/// for forgotten ones and remove them.
+///
+/// # Errors
+/// When another process holds it, or the directory cannot be written.
+pub fn lock(settings: &Settings) -> Result<WorkLock> {
+    let work_dir = absolute(&settings.work_dir)?;
+    let shown = work_dir.display();
+    std::fs::create_dir_all(&work_dir).with_context(|| format!("cannot make the work directory {shown}"))?;
+    let file = std::fs::File::create(work_dir.join("lock"))
+        .with_context(|| format!("cannot write in the work directory {shown}"))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(WorkLock { _file: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => anyhow::bail!(
+            "another shuyu works in {shown}: stop it first (it may still be ending its runs), give this one a \
+             work directory of its own with SHUYU_WORK_DIR, or start it with --no-worker"
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot lock the work directory {shown}")),
+    }
 }
 
 /// A name for what belongs to this work directory on this machine, the same after a restart.

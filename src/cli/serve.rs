@@ -43,6 +43,12 @@ pub(super) fn run(common: &Common, args: Args) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
+    // before anything else is touched: another service may have the address, or the work directory
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        let mend = "stop what listens there, or choose another address with --listen";
+        format!("cannot listen on {}; {mend}", settings.listen)
+    })?;
+    let _lock = settings.worker.enabled.then(|| assembly::lock(&settings)).transpose()?;
     let house = assembly::house(&settings, Clock::system()).await?;
     let db = house.db.clone();
     let stop = CancellationToken::new();
@@ -59,9 +65,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         None
     };
     let app = App::new(settings, house.clone(), checks)?;
-    let listener = TcpListener::bind(app.settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", app.settings.listen))?;
     tracing::info!(listen = %listener.local_addr()?, url = app.settings.public_url, "serving");
 
     clear_leftovers(&app.settings.work_dir.join("spool"))?;

@@ -12,6 +12,7 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
     log(&settings.log)?;
     block_on(async {
         let house = assembly::house(&settings, Clock::system()).await?;
+        let _lock = assembly::lock(&settings)?;
         let instance = assembly::instance_of(&settings)?;
         let carrier = assembly::carrier(&settings, house.clone(), &instance).await?;
         let (stop, over) = (CancellationToken::new(), CancellationToken::new());

@@ -112,7 +112,8 @@ pub async fn of_team(
     rows.iter().map(submission).collect()
 }
 
-/// How many of a team's submissions count: those of the day from `start` to before `end`, and in all.
+/// How many submissions count for a team: its own, and what its present members submitted in other
+/// teams, for quotas follow persons; those of the day from `start` to before `end`, and in all.
 pub async fn counted(
     conn: &mut Connection,
     phase: PhaseId,
@@ -122,8 +123,9 @@ pub async fn counted(
     let row = sqlx::query(
         "SELECT COUNT(*) AS total, \
          COALESCE(SUM(CASE WHEN created_at >= $3 AND created_at < $4 THEN 1 ELSE 0 END), 0) AS recent \
-         FROM submissions WHERE phase_id = $1 AND team_id = $2 AND counts = 1 AND aim = 'compete' \
-         AND migrated_from IS NULL",
+         FROM submissions WHERE phase_id = $1 AND counts = 1 AND aim = 'compete' \
+         AND migrated_from IS NULL AND (team_id = $2 OR user_id IN \
+         (SELECT m.user_id FROM memberships m WHERE m.team_id = $2 AND m.left_at IS NULL))",
     )
     .bind(phase.to_string())
     .bind(team.to_string())

@@ -62,17 +62,17 @@ async fn merge(
             return Err(EntryError::UnderWay(team.name.clone()));
         }
     }
+    let moved = db::move_to_team(tx, own.id, target.id).await?;
     let phases = contest_db::phases(tx, competition.id).await?;
     for phase in &phases {
-        let ours = quota::quota(tx, phase, own.id, now).await?;
-        let theirs = quota::quota(tx, phase, target.id, now).await?;
-        let (together, limit) = (ours.used + theirs.used, ours.in_all);
+        let quota = quota::quota(tx, phase, target.id, now).await?;
+        let (together, limit) = (quota.used, quota.in_all);
         if limit > 0 && together > limit {
             let phase = phase.definition.name.clone();
             return Err(EntryError::TooManyTogether { phase, together, limit });
         }
     }
-    let moved = db::move_to_team(tx, own.id, target.id).await?;
+    entry::db::set_merged(tx, own.id, target.id).await?;
     entry::db::leave(tx, own.id, user, now).await?;
     let entry = Entry::new(now, Actor::User(user), "team.merged", ("team", target.id))
         .competition(competition.id)

@@ -18,7 +18,7 @@ use super::run::{Carrier, Leftovers, RunError, give_up};
 use super::{actions, disclose, migrate, rescore};
 use crate::contest::db as contest_db;
 use crate::ids::{RunId, WorkerId};
-use crate::sandbox::Owner;
+use crate::sandbox::{Owner, SandboxError};
 use crate::scoring::board::mark;
 use crate::store::StoreError;
 
@@ -150,7 +150,12 @@ impl Worker {
         let fault = error.to_string();
         let attempt = lease.run.attempt;
         tracing::error!(run = %lease.run.id, attempt, fault, "a run failed for our own fault");
-        let most = if error.is_transient() { queue::MAX_PATIENT_ATTEMPTS } else { queue::MAX_ATTEMPTS };
+        let most = match error {
+            error if error.is_transient() => queue::MAX_PATIENT_ATTEMPTS,
+            // the table of images is read at the start: the next attempt finds the same
+            RunError::Sandbox(SandboxError::ImageUnmapped { .. }) => 1,
+            _ => queue::MAX_ATTEMPTS,
+        };
         if attempt < most {
             self.hand_back(lease, &fault, pause_after(attempt)).await;
         } else if let Err(error) = give_up(&self.carrier.house, lease, &fault).await {

@@ -1,6 +1,6 @@
 // A drop zone with checks before anything is sent, and an upload with progress and rate. Without this
 // the form is sent as it is. The answer is JSON {"location": "/…"} on success, problem+json else.
-const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
+const mib = (bytes) => bytes < 104858 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`;
 
 function fault(zone, file) {
   const cap = Number(zone.dataset.cap);

@@ -243,6 +243,9 @@ async fn a_rescore_uses_the_new_labels_and_keeps_the_old_score_beside() {
     let history = airlock_db::history(&mut conn, ids[0]).await.unwrap();
     let told: Vec<_> = history.iter().map(|t| (t.rescored, t.scores.get()["accuracy"])).collect();
     assert_eq!(told, [(false, 0.428_571), (true, 0.571_429)]);
+    let definition = &contest.competition.definition.leaderboard;
+    let (old, new) = lane1::rescored_for_team(&mut conn, definition, ids[0]).await.unwrap();
+    assert_eq!((old.get()["accuracy"], new.get()["accuracy"]), (0.428_571, 0.571_429));
 }
 
 #[tokio::test]

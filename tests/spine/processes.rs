@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use shuyu::config::Settings;
 use shuyu::ids::SubmissionId;
+use shuyu::submission::actions;
 use shuyu::submission::model::{RunState, State};
 
 use super::bundles::{native, predictions};
@@ -226,4 +227,67 @@ async fn a_dry_run_prints_one_document() {
     // the bundle, with its hidden data, is gone from the disk
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(left.len(), 4, "{left:?}");
+}
+
+/// A second service on the same work directory, or the same address, touches nothing of the first.
+#[tokio::test]
+async fn a_second_service_takes_nothing_from_the_first() {
+    let world = World::new().await;
+    let carrier = world.carrier().await;
+    let contest = world.import("shared", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let first = Process::start(&world, "only", &["worker"]);
+    let id = world.submit(&contest, alice, "main.py", super::faults::ENDLESS.as_bytes()).await;
+    world.until("it runs", || async { world.containers(&first.settings).len() == 1 }).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (args, said) in [
+        (&["worker"][..], "another shuyu works in"),
+        (&["serve", "--listen", "127.0.0.1:0"], "another shuyu works in"),
+        (&["serve", "--listen", &address], "cannot listen on"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_shuyu"))
+            .args(args)
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap())
+            .envs(world.environment())
+            .env("SHUYU_WORK_DIR", &first.settings.work_dir)
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(said), "{args:?}: {text}");
+    }
+    assert_eq!(world.containers(&first.settings).len(), 1, "the first one's container goes on");
+    let run = world.runs(id).await.remove(0);
+    assert_eq!((run.attempt, run.prediction_end), (1, None));
+    actions::cancel(&world.house, id, alice).await.unwrap();
+    world.until("it is over", || async { world.submission(id).await.state.is_final() }).await;
+    let settings = first.stop();
+    carrier.engine.settle().await;
+    world.assert_clean(&settings);
+}
+
+/// Hidden data whose key is not there is no reason to begin with another key.
+#[tokio::test]
+async fn without_the_key_of_its_data_nothing_is_started() {
+    let world = World::new().await;
+    world.import("sealed", &native()).await;
+    let start = || {
+        Command::new(env!("CARGO_BIN_EXE_shuyu"))
+            .args(["competition", "list"])
+            .env_clear()
+            .envs(world.environment())
+            .output()
+            .unwrap()
+    };
+    assert!(start().status.success());
+    let (key, aside) = (&world.settings.key_file, world.dir.path().join("aside"));
+    std::fs::rename(key, &aside).unwrap();
+    let refused = start();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("is sealed with master key"), "{said}");
+    assert!(!key.exists(), "no key was made that would seal what comes next");
+    std::fs::rename(&aside, key).unwrap();
+    assert!(start().status.success());
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use shuyu::airlock::db as airlock_db;
 use shuyu::contest::entry::{self, EntryError};
 use shuyu::contest::model::ParticipantState;
 use shuyu::contest::terms_digest;
@@ -350,7 +351,22 @@ async fn the_last_of_a_team_that_has_submitted_brings_its_submissions_along() {
     let board = boards.board(&mut conn, &contest.phases[0], definition).await.unwrap();
     assert_eq!(board.best_rank(team.id), Some(1));
     assert_eq!(board.rows.len(), 1);
+    let labels = entry::db::team_labels(&mut conn, contest.competition.id).await.unwrap();
+    assert!(labels.iter().all(|(id, _, _)| *id == team.id), "the other team is over: {labels:?}");
+    let bits = airlock_db::bits_by_team(&mut conn, contest.competition.id).await.unwrap();
+    assert_eq!(bits.keys().collect::<Vec<_>>(), [&team.id], "what it was told goes with its submissions");
     // asked again it is done already
     drop(conn);
     assert_eq!(join().await.unwrap().id, team.id);
+    // leaving makes no new quota: what bob submitted counts in his next team
+    let mut tx = world.house.db.begin().await.unwrap();
+    entry::leave(&mut tx, &world.clock, &contest.competition, bob).await.unwrap();
+    tx.commit().await.unwrap();
+    let next = world.submit(&contest, bob, "b.csv", &predictions(1)).await;
+    let submission = world.submission(next).await;
+    assert_ne!(submission.team, team.id);
+    let mut conn = world.house.db.read().await.unwrap();
+    let quota =
+        quota::quota(&mut conn, &contest.phases[0], submission.team, world.clock.now()).await.unwrap();
+    assert_eq!(quota.used, 3, "two of his before, and this one");
 }

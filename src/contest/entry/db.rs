@@ -181,10 +181,13 @@ pub async fn team_by_id(conn: &mut Connection, id: TeamId) -> Result<Option<Team
 
 /// The teams that take part in a competition, by name.
 pub async fn teams(conn: &mut Connection, competition: CompetitionId) -> Result<Vec<Team>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM teams WHERE competition_id = $1 AND desk = 0 ORDER BY name, id")
-        .bind(competition.to_string())
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT * FROM teams WHERE competition_id = $1 AND desk = 0 \
+         AND merged_into IS NULL ORDER BY name, id",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
     rows.iter().map(team).collect()
 }
 
@@ -204,6 +207,16 @@ pub async fn desk_team(
 pub async fn insert_desk_team(conn: &mut Connection, team: &Team) -> Result<(), StoreError> {
     insert_team(&mut *conn, team).await?;
     sqlx::query("UPDATE teams SET desk = 1 WHERE id = $1").bind(team.id.to_string()).execute(conn).await?;
+    Ok(())
+}
+
+/// Notes that a team became part of another: it is over.
+pub async fn set_merged(conn: &mut Connection, id: TeamId, into: TeamId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE teams SET merged_into = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(into.to_string())
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -370,6 +383,7 @@ pub async fn team_labels(
         "SELECT t.id AS id, t.name AS name, u.name AS member FROM teams t \
          LEFT JOIN memberships m ON m.team_id = t.id AND m.left_at IS NULL \
          LEFT JOIN users u ON u.id = m.user_id WHERE t.competition_id = $1 AND t.desk = 0 \
+         AND t.merged_into IS NULL \
          ORDER BY t.id, m.joined_at",
     )
     .bind(competition.to_string())

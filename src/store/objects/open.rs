@@ -15,7 +15,7 @@ use tokio_util::io::StreamReader;
 use super::key::{Class, ObjectKey};
 use super::{ObjectError, Objects, Stored, path_of};
 use crate::airlock::Hidden;
-use crate::crypto::{HEADER_LEN, Opening, Sealer, Sm3Hasher};
+use crate::crypto::{HEADER_LEN, KeyId, Opening, Sealer, Sm3Hasher};
 
 /// How much is read before it is worked on.
 const PIECE: usize = 8 << 20;
@@ -152,6 +152,26 @@ impl Objects {
         let header = sealer.rewrap_header(&header, key.as_str())?;
         self.put_as_stored(key, header.as_slice().chain(reader)).await?;
         Ok(true)
+    }
+
+    /// A master key that a hidden object is sealed with and the ring has not, where there is one. It
+    /// looks at one object: all are sealed with the same keys.
+    ///
+    /// # Errors
+    /// When the store cannot be listed, or the object not be read.
+    pub async fn foreign_key(&self) -> Result<Option<KeyId>, ObjectError> {
+        let Some(listed) = self.list("hidden").try_next().await? else { return Ok(None) };
+        let mut header = [0u8; HEADER_LEN];
+        let mut reader = match self.reader(&listed.key).await {
+            // removed since it was listed
+            Err(ObjectError::Missing { .. }) => return Ok(None),
+            reader => reader?,
+        };
+        if reader.read_exact(&mut header).await.is_err() {
+            return Ok(None);
+        }
+        let id = Sealer::key_of(&header, listed.key.as_str())?;
+        Ok(self.sealer().ring().get(id).is_none().then_some(id))
     }
 
     async fn reader(&self, key: &ObjectKey) -> Result<ObjectReader, ObjectError> {

@@ -1,5 +1,6 @@
 //! The leaderboard, from memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,7 +15,7 @@ use super::hall::{ColumnView, Hall, primary_column};
 use super::stream;
 use crate::airlock::{Cleared, Organizer, Public};
 use crate::contest::definition::FactQuestion;
-use crate::contest::model::Phase;
+use crate::contest::model::{Competition, Phase};
 use crate::ids::TeamId;
 use crate::scoring::board::{Board, Mark, Movement, Spark, Sparks, Teams};
 use crate::scoring::leaderboard::{Entry, Scores};
@@ -135,6 +136,18 @@ async fn read(app: &App, hall: &Hall, phase: &Phase) -> Result<(Arc<Board>, Arc<
     Ok((board, teams))
 }
 
+/// Whether two phases score against the same hidden data, or are one.
+fn asks_the_same(competition: &Competition, one: &Phase, other: &Phase) -> bool {
+    let sets = |phase: &Phase| -> BTreeSet<Option<String>> {
+        let tasks = competition.definition.tasks.iter();
+        let tasks = tasks.filter(|task| phase.definition.tasks.contains(&task.index));
+        tasks
+            .map(|t| t.hidden_set.clone().or_else(|| t.reference_data.as_ref().map(ToString::to_string)))
+            .collect()
+    };
+    one.position != other.position && sets(one) == sets(other)
+}
+
 async fn show(
     frame: Frame,
     State(app): State<App>,
@@ -182,12 +195,14 @@ async fn show(
         })
         .collect();
     let final_set = phase.position > 0 && hall.phases.last().is_some_and(|last| last.id == phase.id);
+    let same_as_last = hall.phases.last().is_some_and(|last| asks_the_same(&hall.competition, phase, last));
+    let only_set = hall.phases.len() == 1 || same_as_last;
     hall.page(&app, &frame, "competition/leaderboard.html", "leaderboard")
         .await?
         .with("phase", &phase.position)
         .with("phase_name", hall.phase_name(phase))
         .with("final_set", &final_set)
-        .with("only_phase", &(hall.phases.len() == 1))
+        .with("only_phase", &only_set)
         .with("rows", &rows)
         .with("pinned", &pinned)
         .with("marked_at", &mark.as_ref().map(|mark| mark.taken_at))

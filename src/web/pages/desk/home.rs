@@ -11,6 +11,7 @@ use crate::airlock::db::{self as airlock_db, Exposure};
 use crate::contest::entry;
 use crate::contest::model::PhaseTime;
 use crate::contest::{db as contest_db, model::Competition};
+use crate::sandbox::ImageTable;
 use crate::submission::desk::db;
 use crate::submission::model::State as True;
 use crate::submission::queue;
@@ -40,6 +41,8 @@ struct Needs {
     /// A phase that begins within two days.
     soon: Option<(i64, Timestamp)>,
     draft: bool,
+    /// The image that nothing on this machine stands for.
+    image: Option<String>,
 }
 
 /// A submission that failed through our own fault.
@@ -59,6 +62,7 @@ impl Needs {
             || stuck
             || self.soon.is_some()
             || self.draft
+            || self.image.is_some()
     }
 }
 
@@ -84,6 +88,9 @@ async fn needs(app: &App, competition: &Competition) -> Result<Needs, PageError>
         no_worker: queue::db::live_slots(&mut conn, now).await? == 0,
         soon: soon.map(|phase| (phase.position, phase.starts_at)),
         draft: competition.published_at.is_none(),
+        image: Some(&competition.definition.docker_image)
+            .filter(|image| ImageTable::with(app.settings.images.clone()).local(image).is_err())
+            .cloned(),
     })
 }
 
@@ -184,6 +191,6 @@ async fn home(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
         .with("bits", &bits)
         .with("told", &told)
         .with("admitted", &admitted)
-        .with("teams", &teams.len())
+        .with("teams", &teams.values().filter(|label| !label.members.is_empty()).count())
         .render()
 }

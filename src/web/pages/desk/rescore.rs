@@ -6,7 +6,7 @@ use axum::routing::get;
 use axum::{Form, Router};
 use serde::{Deserialize, Serialize};
 
-use crate::airlock::{Cleared, Team as ForTeam, db as airlock_db};
+use crate::airlock::{Cleared, Team as ForTeam, db as airlock_db, lane1};
 use crate::scoring::leaderboard::Scores;
 use crate::submission::rescore::{self, Wanted as Rescore};
 use crate::submission::{db, queue};
@@ -37,7 +37,7 @@ struct Asked {
     done: i64,
 }
 
-/// A rescored submission: what was told first and last.
+/// A rescored submission: its row before the last rescore, and now.
 #[derive(Serialize)]
 struct Pair {
     id: String,
@@ -65,17 +65,16 @@ async fn show(
     let mut pairs = Vec::new();
     for id in airlock_db::rescored(&mut conn, hall.competition.id, LISTED).await? {
         let Some(s) = db::by_id(&mut conn, id).await? else { continue };
-        let history = airlock_db::history(&mut conn, id).await?;
-        // of the same task: the first and the newest
-        let Some(last) = history.last() else { continue };
-        let Some(first) = history.iter().find(|told| told.task == last.task) else { continue };
+        let Some(at) = airlock_db::history(&mut conn, id).await?.last().map(|told| told.at) else { continue };
+        let board = &hall.competition.definition.leaderboard;
+        let (old, new) = lane1::rescored_for_team(&mut conn, board, id).await?;
         pairs.push(Pair {
             id: id.to_string(),
             team: teams.get(&s.team).map(|label| label.name.clone()).unwrap_or_default(),
             file_name: s.file_name,
-            at: last.at,
-            old: first.scores.clone(),
-            new: last.scores.clone(),
+            at,
+            old,
+            new,
         });
     }
     let mut asked = Vec::new();
