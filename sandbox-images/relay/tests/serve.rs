@@ -134,8 +134,7 @@ fn the_programs_end_is_reported_and_passed_on() {
 #[test]
 fn signals_reach_the_program_and_its_answer_counts() {
     for (signal, code) in [(Signal::TERM, 9), (Signal::INT, 8)] {
-        // No job of the shell's is left to ignore the interrupt.
-        let script = "trap 'kill $!; exit 9' TERM; trap 'kill $!; exit 8' INT; sleep 600 & echo ready; wait";
+        let script = "trap 'kill $!; wait $!; exit 9' TERM; trap 'kill $!; wait $!; exit 8' INT; sleep 600 & echo ready; wait";
         let mut host = Host::with(&["sh", "-c", script]);
         let mut output = BufReader::new(host.relay.stdout.take().expect("piped"));
         let mut ready = String::new();
