@@ -297,3 +297,6 @@ impl Drop for Asked<'_> {
         self.shared.asked().retain(|(nonce, _)| *nonce != self.nonce);
     }
 }
+
+#[cfg(test)]
+mod tests;
