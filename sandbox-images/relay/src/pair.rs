@@ -17,6 +17,10 @@ use crate::flow::Flow;
 const DIAL: Duration = Duration::from_secs(4);
 /// When to dial a host again whose queue was full.
 const AGAIN: Duration = Duration::from_millis(20);
+/// When to dial a port anew that has not answered. On loopback that means that the program's queue
+/// was full and the kernel dropped our question, to repeat it after whole seconds (tcp(7)); many
+/// small servers have a queue of five.
+const ANEW: Duration = Duration::from_millis(100);
 /// How long what is on its way to one side may wait to be taken once the other side is gone.
 const LINGER: Duration = Duration::from_secs(30);
 
@@ -32,6 +36,7 @@ pub enum Side {
 /// A connection on its way, or made.
 pub struct Pair {
     nonce: String,
+    port: u16,
     host: Option<OwnedFd>,
     local: Option<OwnedFd>,
     stage: Stage,
@@ -45,8 +50,8 @@ pub struct Pair {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Stage {
-    /// The port is being dialled.
-    Reaching,
+    /// The port is being dialled; anew from this moment on.
+    Reaching(Instant),
     /// The host is to be dialled; from this moment on, where it had no room.
     Dialling(Instant),
     /// Bytes go both ways.
@@ -58,38 +63,29 @@ enum Stage {
 impl Pair {
     /// Dials the port, then the host with this nonce, as soon as the port answers.
     pub fn open(nonce: &str, port: u16, host: &SocketAddrUnix) -> Self {
-        let mut pair = Self::new(nonce);
-        match stream_socket(AddressFamily::INET) {
-            Ok(local) => {
-                let dialled = connect(&local, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
-                pair.local = Some(local);
-                match dialled {
-                    Ok(()) => pair.reached(host),
-                    Err(Errno::INPROGRESS | Errno::INTR) => {}
-                    Err(error) => pair.refused(reason(error), host),
-                }
-            }
-            Err(error) => pair.refused(reason(error), host),
-        }
+        let mut pair = Self::new(nonce, port);
+        pair.reach(host);
         pair
     }
 
     /// Tells the host that there is no room for this one.
     pub fn busy(nonce: &str, host: &SocketAddrUnix) -> Self {
-        let mut pair = Self::new(nonce);
+        let mut pair = Self::new(nonce, 0);
         pair.refused("busy", host);
         pair
     }
 
-    fn new(nonce: &str) -> Self {
+    fn new(nonce: &str, port: u16) -> Self {
+        let now = Instant::now();
         Self {
             nonce: nonce.to_owned(),
+            port,
             host: None,
             local: None,
-            stage: Stage::Reaching,
+            stage: Stage::Reaching(now),
             inward: Flow::over(),
             outward: Flow::over(),
-            deadline: Some(Instant::now() + DIAL),
+            deadline: Some(now + DIAL),
         }
     }
 
@@ -106,7 +102,9 @@ impl Pair {
     /// When it wants to be looked at though nothing happened.
     pub fn wakes_at(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Dialling(at) => Some(self.deadline.map_or(at, |deadline| at.min(deadline))),
+            Stage::Reaching(at) | Stage::Dialling(at) => {
+                Some(self.deadline.map_or(at, |deadline| at.min(deadline)))
+            }
             _ => self.deadline,
         }
     }
@@ -127,7 +125,7 @@ impl Pair {
         };
         let reaching = || Some((Side::Local, self.local.as_ref()?.as_fd(), PollFlags::OUT));
         let (host, local) = match self.stage {
-            Stage::Reaching => (None, reaching()),
+            Stage::Reaching(_) => (None, reaching()),
             Stage::Joined => (waits(Side::Host), waits(Side::Local)),
             Stage::Dialling(_) | Stage::Over => (None, None),
         };
@@ -137,7 +135,7 @@ impl Pair {
     /// Does what can be done after `side` was reported with `events`.
     pub fn happened(&mut self, side: Side, events: PollFlags, host: &SocketAddrUnix) {
         match self.stage {
-            Stage::Reaching => {
+            Stage::Reaching(_) => {
                 let answer = self.local.as_ref().map(socket_error);
                 match answer {
                     Some(Ok(Ok(()))) => self.reached(host),
@@ -159,11 +157,15 @@ impl Pair {
     pub fn tick(&mut self, now: Instant, host: &SocketAddrUnix) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             match self.stage {
-                Stage::Reaching => self.refused("timeout", host),
+                Stage::Reaching(_) => self.refused("timeout", host),
                 _ => self.stage = Stage::Over,
             }
-        } else if matches!(self.stage, Stage::Dialling(at) if at <= now) {
-            self.dial(host);
+            return;
+        }
+        match self.stage {
+            Stage::Reaching(at) if at <= now => self.reach(host),
+            Stage::Dialling(at) if at <= now => self.dial(host),
+            _ => {}
         }
     }
 
@@ -190,6 +192,19 @@ impl Pair {
         if from.source_ended() {
             to.abandon();
             self.deadline = Some(Instant::now() + LINGER);
+        }
+    }
+
+    fn reach(&mut self, host: &SocketAddrUnix) {
+        let dialled = stream_socket(AddressFamily::INET).and_then(|local| {
+            let dialled = connect(&local, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port));
+            self.local = Some(local);
+            dialled
+        });
+        match dialled {
+            Ok(()) => self.reached(host),
+            Err(Errno::INPROGRESS | Errno::INTR) => self.stage = Stage::Reaching(Instant::now() + ANEW),
+            Err(error) => self.refused(reason(error), host),
         }
     }
 

@@ -134,8 +134,10 @@ fn the_programs_end_is_reported_and_passed_on() {
 #[test]
 fn signals_reach_the_program_and_its_answer_counts() {
     for (signal, code) in [(Signal::TERM, 9), (Signal::INT, 8)] {
-        let script = "trap 'kill $!; wait $!; exit 9' TERM; trap 'kill $!; wait $!; exit 8' INT; sleep 600 & echo ready; wait";
+        let script = "trap 'exit 9' TERM; trap 'exit 8' INT; echo ready; read line";
         let mut host = Host::with(&["sh", "-c", script]);
+        // Waiting would close it, and the end of its input would end the program too.
+        let _input = host.relay.stdin.take();
         let mut output = BufReader::new(host.relay.stdout.take().expect("piped"));
         let mut ready = String::new();
         output.read_line(&mut ready).expect("printed");
@@ -252,5 +254,33 @@ fn a_pair_that_is_stuck_holds_up_no_other_and_there_is_an_end_to_them() {
         }
     };
     speaks(&mut again.0, &mut again.1);
+    host.end(&mut control);
+}
+
+#[test]
+fn a_full_queue_is_waited_out() {
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    let (mut host, mut control) = Host::waiting();
+    let narrow = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&narrow, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("bound");
+    // Room for one that waits to be accepted.
+    listen(&narrow, 0).expect("listening");
+    let port = SocketAddrV4::try_from(getsockname(&narrow).expect("an address")).expect("IPv4").port();
+    let listener = TcpListener::from(narrow);
+    let nonces: Vec<String> = (0..20).map(|number| format!("{number:032x}")).collect();
+    for nonce in &nonces {
+        control.get_ref().write_all(format!("open {port} {nonce}\n").as_bytes()).expect("asked");
+    }
+    let mut first = Vec::new();
+    for _ in &nonces {
+        let mut stream = host.accept();
+        first.push(line(&mut stream));
+        drop((stream, listener.accept().expect("dialled")));
+    }
+    first.sort();
+    assert_eq!(first, nonces.iter().map(|nonce| format!("dial {nonce}\n")).collect::<Vec<_>>());
+    host.numbers = 20;
     host.end(&mut control);
 }
