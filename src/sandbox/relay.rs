@@ -68,9 +68,10 @@ pub const SILENT: usize = 32;
 pub const FIRST_LINE: usize = 256;
 /// Bytes of the JSON in the first line of a hand-in.
 pub const HEADER: usize = 4096;
-/// New connections a second from one container, once [`CONNECTION_BURST`] came at once.
+/// New connections a second from one container that we did not ask for, once [`CONNECTION_BURST`]
+/// came at once.
 pub const CONNECTIONS_PER_SECOND: u32 = 500;
-/// New connections that may come at once.
+/// New connections that may come at once without being asked for.
 pub const CONNECTION_BURST: u32 = 256;
 /// How often a second a control connection may take the place of one that still stands.
 pub const REPLACEMENTS_PER_SECOND: usize = 4;
@@ -269,8 +270,9 @@ impl Shared {
     }
 
     /// Hands what came for a nonce to whoever asked for it, once; a nonce that nobody waits for is
-    /// nothing. The comparison takes the same time wherever a guess goes wrong.
-    fn answer(&self, nonce: &Nonce, answer: Result<(UnixStream, Vec<u8>), Refusal>) {
+    /// nothing. The comparison takes the same time wherever a guess goes wrong. Whether somebody
+    /// had asked for it.
+    fn answer(&self, nonce: &Nonce, answer: Result<(UnixStream, Vec<u8>), Refusal>) -> bool {
         let mut asked = self.asked();
         let mut found = None;
         for (index, (expected, _)) in asked.iter().enumerate() {
@@ -283,6 +285,7 @@ impl Shared {
             // Who asked may have given up meanwhile: the connection closes.
             let _ = sender.send(answer);
         }
+        found.is_some()
     }
 }
 

@@ -105,8 +105,10 @@ impl Desk {
             };
             tokio::select! {
                 Some(greeted) = greetings.join_next() => {
-                    if let Ok(Some((stream, said))) = greeted {
-                        self.hand_on(stream, said);
+                    if let Ok(Some((stream, said))) = greeted
+                        && self.hand_on(stream, said)
+                    {
+                        pace.give_back();
                     }
                 }
                 accepted = next => match accepted {
@@ -129,15 +131,17 @@ impl Desk {
         }
     }
 
-    fn hand_on(&mut self, stream: UnixStream, said: Said) {
+    /// Whether we had asked for it.
+    fn hand_on(&mut self, stream: UnixStream, said: Said) -> bool {
         match said {
             Said::Control(rest) => self.take_control(stream, rest),
             Said::Answer(nonce, answer) => {
-                self.shared.answer(&nonce, answer.map(|early| (stream, early)));
+                return self.shared.answer(&nonce, answer.map(|early| (stream, early)));
             }
             Said::Submit(header, early) => self.hand_in(stream, header, early),
             Said::Unreadable => say(&stream, "header", "the first line is not `submit` and a JSON object"),
         }
+        false
     }
 
     /// A new control connection takes the place of the old one: the relay has come back, and we have
@@ -290,5 +294,10 @@ impl Pace {
         let grown = (now - self.at).as_secs_f64() * f64::from(CONNECTIONS_PER_SECOND);
         self.left = (self.left + grown).min(f64::from(CONNECTION_BURST)) - 1.0;
         self.at = now;
+    }
+
+    /// What we asked for does not count: we know how much we ask.
+    fn give_back(&mut self) {
+        self.left = (self.left + 1.0).min(f64::from(CONNECTION_BURST));
     }
 }
