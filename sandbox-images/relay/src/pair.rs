@@ -21,7 +21,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// was full and the kernel dropped our question, to repeat it after whole seconds (tcp(7)); many
 /// small servers have a queue of five.
 const ANEW: Duration = Duration::from_millis(100);
-/// How long what is on its way to one side may wait to be taken once the other side is gone.
+/// How long what is on its way to the program may wait to be taken once the host is gone. What is on
+/// its way to the host waits as long as the host likes.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// The two ends of a pair.
@@ -40,6 +41,7 @@ pub struct Pair {
     host: Option<OwnedFd>,
     local: Option<OwnedFd>,
     stage: Stage,
+    host_gone: bool,
     /// From the host to the port.
     inward: Flow,
     /// From the port to the host.
@@ -83,6 +85,7 @@ impl Pair {
             host: None,
             local: None,
             stage: Stage::Reaching(now),
+            host_gone: false,
             inward: Flow::over(),
             outward: Flow::over(),
             deadline: Some(now + DIAL),
@@ -120,7 +123,10 @@ impl Pair {
             let mut events = PollFlags::empty();
             events.set(PollFlags::IN, from.wants_source());
             events.set(PollFlags::OUT, to.wants_sink());
-            let listens = !events.is_empty() || (from.source_ended() && !to.is_over());
+            let listens = match side {
+                Side::Host => !self.host_gone,
+                Side::Local => from.source_ended() && !to.is_over(),
+            } || !events.is_empty();
             Some((side, socket.as_ref().filter(|_| listens)?.as_fd(), events))
         };
         let reaching = || Some((Side::Local, self.local.as_ref()?.as_fd(), PollFlags::OUT));
@@ -183,15 +189,16 @@ impl Pair {
         }
     }
 
-    /// A side that has said its last and is gone takes nothing more either.
+    /// A side that is gone takes nothing more. The program's may still have something to say.
     fn hung_up(&mut self, side: Side) {
-        let (from, to) = match side {
-            Side::Host => (&self.inward, &mut self.outward),
-            Side::Local => (&self.outward, &mut self.inward),
-        };
-        if from.source_ended() {
-            to.abandon();
-            self.deadline = Some(Instant::now() + LINGER);
+        match side {
+            Side::Host if !self.host_gone => {
+                self.host_gone = true;
+                self.outward.abandon();
+                self.deadline = Some(Instant::now() + LINGER);
+            }
+            Side::Local if self.outward.source_ended() => self.inward.abandon(),
+            _ => {}
         }
     }
 
