@@ -6,6 +6,7 @@
 //! [`RunOutcome`]. What the program wrote lies in an [`OutputDir`], read by a checked copy only.
 //! [`Staging`] is where sealed inputs lie in plain for as long as a run needs them. [`ImageTable`]
 //! says which local image a bundle's image name means. [`Engine::reap`] removes what a crash left.
+//! [`Relay`] is the way to a program's loopback ports in a container that has no network.
 //!
 //! It may call `ids` and `clock`. It must never read a database, know what a score is, pull an
 //! image, or put participant code and reference data within reach of each other: which binds a
@@ -21,6 +22,7 @@ mod label;
 mod log;
 mod profile;
 mod reaper;
+mod relay;
 mod run;
 mod seccomp;
 mod tmpfs;
@@ -33,5 +35,6 @@ pub use label::{Owner, RunLabel, Step};
 pub use log::{CappedLog, LogChunk};
 pub use profile::{Profile, ReadOnlyBind, Resources, RunSpec, SANDBOX_UID, SharedBind};
 pub use reaper::Reaped;
+pub use relay::{Counted, HandedIn, Relay, RelayError, RelayLimits, RelayStream};
 pub use run::{End, RunOutcome};
 pub use tmpfs::{OutputDir, OutputSpec, SharedDir, Staging};
