@@ -146,7 +146,7 @@ pub struct Worker {
     pub enabled: bool,
     /// `SHUYU_WORKER__SLOTS`: runs at the same time; 0: one for each core.
     pub slots: usize,
-    /// `SHUYU_WORKER__NAME`: the name shown on the status page. Empty: the host's name.
+    /// `SHUYU_WORKER__NAME`: the name shown on the desks. Empty: the host's name.
     #[serde(deserialize_with = "text")]
     pub name: String,
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
+use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -67,7 +68,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let app = App::new(settings, house.clone(), checks)?;
     tracing::info!(listen = %listener.local_addr()?, url = app.settings.public_url, "serving");
 
-    clear_leftovers(&app.settings.work_dir.join("spool"))?;
+    let _spool = clear_leftovers(&app.settings.work_dir)?;
     let live = app.live.clone();
     let reading = tokio::spawn({
         let live = live.clone();
@@ -107,20 +108,29 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clears away what a process that broke off left behind: uploads on their way in, and hidden data laid
-/// open on the tmpfs.
-fn clear_leftovers(spool: &Path) -> anyhow::Result<()> {
-    match std::fs::remove_dir_all(spool) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot clear {}", spool.display()));
+/// Clears away what a process that broke off left behind: uploads on their way in, unless another
+/// service on this work directory may be taking them, and hidden data laid open on the tmpfs. What it
+/// gives says to other services that this one takes uploads, as long as it is held.
+fn clear_leftovers(work_dir: &Path) -> anyhow::Result<std::fs::File> {
+    let shown = work_dir.display();
+    std::fs::create_dir_all(work_dir).with_context(|| format!("cannot make the work directory {shown}"))?;
+    let lock = std::fs::File::create(work_dir.join("spool.lock"))
+        .with_context(|| format!("cannot write in the work directory {shown}"))?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let spool = work_dir.join("spool");
+        match std::fs::remove_dir_all(&spool) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot clear {}", spool.display()));
+            }
+            _ => {}
         }
-        _ => {}
     }
+    flock(&lock, FlockOperation::LockShared).with_context(|| format!("cannot lock {shown}/spool.lock"))?;
     let swept = scratch::sweep().with_context(|| format!("cannot list {}", scratch::TMPFS))?;
     if swept > 0 {
         tracing::warn!(swept, "a process that broke off had left hidden data on the tmpfs; it is gone now");
     }
-    Ok(())
+    Ok(lock)
 }
 
 /// Whether the engine answers and has the image that programs run in.
