@@ -61,6 +61,8 @@ pub struct Settings {
     pub images: BTreeMap<String, String>,
     /// The worker in this process.
     pub worker: Worker,
+    /// Interactive sandboxes.
+    pub sandboxes: Sandboxes,
     /// Uploads.
     pub upload: Upload,
     /// How often one address or one person may do what costs us something.
@@ -149,6 +151,21 @@ pub struct Worker {
     /// `SHUYU_WORKER__NAME`: the name shown on the desks. Empty: the host's name.
     #[serde(deserialize_with = "text")]
     pub name: String,
+}
+
+/// Interactive sandboxes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sandboxes {
+    /// `SHUYU_SANDBOXES__HOST`: the host name of a sandbox's own origin, with `{id}` in it, as
+    /// `{id}.sandboxes.example.net`: a domain of its own, not below the pages'. Empty: `{id}.localhost`
+    /// with the port of the public address, where that is on this machine; else there are none.
+    pub host: String,
+    /// `SHUYU_SANDBOXES__PLACES`: sandboxes that this process's worker holds at a time.
+    pub places: u32,
+    /// `SHUYU_SANDBOXES__STOP_PAUSED_MINUTES`: a sandbox that nobody came back to for so long after it
+    /// was paused is stopped.
+    pub stop_paused_minutes: u32,
 }
 
 /// Uploads.
@@ -240,6 +257,7 @@ impl Default for Settings {
             runtime: Runtime::default(),
             images: BTreeMap::new(),
             worker: Worker::default(),
+            sandboxes: Sandboxes::default(),
             upload: Upload::default(),
             limits: RateLimits::default(),
             session: SessionSettings::default(),
@@ -253,6 +271,12 @@ impl Default for Settings {
 impl Default for Worker {
     fn default() -> Self {
         Self { enabled: true, slots: 0, name: String::new() }
+    }
+}
+
+impl Default for Sandboxes {
+    fn default() -> Self {
+        Self { host: String::new(), places: 8, stop_paused_minutes: 120 }
     }
 }
 
@@ -355,6 +379,14 @@ impl Settings {
                 problem: "give http://HOST[:PORT] or https://HOST[:PORT], without a slash at the end",
             });
         }
+        let host = &settings.sandboxes.host;
+        if !host.is_empty() && (host.matches("{id}").count() != 1 || host.contains('/')) {
+            return Err(ConfigError::Unusable {
+                name: "sandboxes.host",
+                value: host.clone(),
+                problem: "give a host name with {id} in it once, as {id}.sandboxes.example.net",
+            });
+        }
         if url.splitn(4, '/').count() == 4 {
             return Err(ConfigError::Unusable {
                 name: "public_url",
@@ -379,6 +411,11 @@ impl Settings {
         if self.work_dir.as_os_str().is_empty() {
             self.work_dir = self.data_dir.join("work");
         }
+        if self.sandboxes.host.is_empty()
+            && let Some(port) = local_port(&self.public_url)
+        {
+            self.sandboxes.host = format!("{{id}}.localhost{port}");
+        }
         if self.docker_host.is_empty() {
             self.docker_host = "unix:///var/run/docker.sock".into();
         }
@@ -397,6 +434,17 @@ impl Settings {
             slots => slots,
         }
     }
+}
+
+/// The port (with its colon; empty when there is none) of an address that is on this machine.
+fn local_port(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("http://")?;
+    let (host, port) = match rest.rfind(':').filter(|at| !rest[*at..].contains(']')) {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let loopback = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    (host == "localhost" || loopback).then_some(port)
 }
 
 /// Variables of the environment that begin like ours and are none: most likely misspelt.
@@ -473,6 +521,22 @@ mod tests {
         std::fs::write(&file, "lisen = \"0.0.0.0:80\"\n").unwrap();
         let message = Settings::load(Some(&file), &BTreeMap::new()).unwrap_err().to_string();
         assert!(message.contains("lisen"), "{message}");
+    }
+
+    #[test]
+    fn sandboxes_have_an_origin_of_their_own_on_this_machine() {
+        for (url, host) in [
+            ("http://127.0.0.1:8080", "{id}.localhost:8080"),
+            ("http://[::1]:8080", "{id}.localhost:8080"),
+            ("http://localhost", "{id}.localhost"),
+            ("https://shuyu.example", ""),
+            ("http://10.0.0.2:8080", ""),
+        ] {
+            let flags = BTreeMap::from([("public_url", url.to_owned())]);
+            assert_eq!(Settings::load(None, &flags).unwrap().sandboxes.host, host, "{url}");
+        }
+        let flags = BTreeMap::from([("sandboxes.host", "box.example".to_owned())]);
+        assert!(Settings::load(None, &flags).unwrap_err().to_string().contains("{id}"));
     }
 
     #[test]

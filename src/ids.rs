@@ -74,6 +74,8 @@ id! {
     RescoreId,
     /// One interactive sandbox of a participant.
     SandboxId,
+    /// A participant's home in a competition.
+    HomeId,
     /// An API token.
     TokenId,
     /// A browser session.

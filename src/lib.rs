@@ -13,6 +13,7 @@ pub mod contest;
 pub mod crypto;
 pub mod house;
 pub mod ids;
+pub mod lab;
 pub mod people;
 pub mod sandbox;
 pub mod scoring;

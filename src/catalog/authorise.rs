@@ -4,7 +4,9 @@ use std::marker::PhantomData;
 
 use super::{Form, FormFile, db};
 use crate::contest::definition::DatasetUse;
-use crate::ids::CompetitionId;
+use crate::contest::entry::db as entry_db;
+use crate::contest::model::ParticipantState;
+use crate::ids::{CompetitionId, UserId};
 use crate::store::{Connection, StoreError};
 
 /// Why a use was refused, or a dataset not taken in.
@@ -21,6 +23,9 @@ pub enum CatalogError {
     /// There is no such dataset, version or file.
     #[error("the catalogue has no {0}")]
     Unknown(String),
+    /// The person does not take part (any more).
+    #[error("whoever works on the data has to take part in the competition")]
+    NotAdmitted,
     /// Only the public form may be downloaded.
     #[error("{0} is not opened for download; work on it inside a sandbox")]
     NotPublic(String),
@@ -53,6 +58,10 @@ pub enum CatalogError {
 /// The use of scoring a run of a competition against what derives from its datasets.
 #[derive(Clone, Debug)]
 pub enum Scoring {}
+
+/// The use of working on the sandbox form inside an interactive sandbox.
+#[derive(Clone, Debug)]
+pub enum Interactive {}
 
 /// The use of downloading a file of the public form.
 #[derive(Clone, Debug)]
@@ -87,6 +96,34 @@ pub async fn authorise_scoring(
     competition: CompetitionId,
     datasets: &[DatasetUse],
 ) -> Result<Authorised<Scoring>, CatalogError> {
+    standing(conn, datasets).await?;
+    Ok(Authorised::new(format!("scoring in competition {competition}")))
+}
+
+/// Checks that a participant may work on the sandbox form of a competition's datasets: each version
+/// stands, the person is admitted now, and has accepted terms. That these are the terms as they are
+/// now is checked where they are at hand.
+///
+/// # Errors
+/// [`CatalogError::Unknown`], [`CatalogError::Withdrawn`], [`CatalogError::NotAdmitted`], or when the
+/// database fails.
+pub async fn authorise_sandbox(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+    datasets: &[DatasetUse],
+) -> Result<Authorised<Interactive>, CatalogError> {
+    standing(conn, datasets).await?;
+    let registration = entry_db::registration(conn, competition, user).await?;
+    if !registration.is_some_and(|r| r.state == ParticipantState::Approved && !r.terms.is_empty()) {
+        return Err(CatalogError::NotAdmitted);
+    }
+    let versions: Vec<String> = datasets.iter().map(|d| format!("{} {}", d.slug, d.version)).collect();
+    Ok(Authorised::new(format!("sandbox of {user} in competition {competition}: {}", versions.join(", "))))
+}
+
+/// Makes sure that every dataset version is in the catalogue and none was withdrawn.
+async fn standing(conn: &mut Connection, datasets: &[DatasetUse]) -> Result<(), CatalogError> {
     for used in datasets {
         let (slug, version) = (used.slug.clone(), used.version);
         match db::version(conn, &slug, version).await? {
@@ -101,7 +138,7 @@ pub async fn authorise_scoring(
             Some(_) => {}
         }
     }
-    Ok(Authorised::new(format!("scoring in competition {competition}")))
+    Ok(())
 }
 
 /// Checks that a file may be downloaded: it is of the public form of a version that stands.

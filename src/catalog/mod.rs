@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use authorise::{Authorised, CatalogError, Download, Scoring, authorise_download, authorise_scoring};
+pub use authorise::{
+    Authorised, CatalogError, Download, Interactive, Scoring, authorise_download, authorise_sandbox,
+    authorise_scoring,
+};
 pub use import::{DatasetImported, import, withdraw};
 
 use crate::contest::model::word;

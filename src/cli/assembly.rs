@@ -8,9 +8,13 @@ use crate::clock::{Clock, Entropy};
 use crate::config::{ObjectsKind, Settings};
 use crate::crypto::{KeyFile, Sealer};
 use crate::house::House;
-use crate::sandbox::{Engine, ImageTable, SandboxSettings};
+use crate::lab::keeper::{Keeper, Means};
+use crate::sandbox::{Engine, Homes, ImageTable, SandboxSettings};
 use crate::store::{Db, ObjectPlace, Objects, S3Settings};
 use crate::submission::run::{self, Carrier};
+
+/// Bytes of the disk that homes leave free.
+const HOMES_RESERVE: u64 = 2 << 30;
 
 /// Opens the database and the object store; makes what is missing in the data directory.
 ///
@@ -79,6 +83,42 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
     let images = ImageTable::with(settings.images.clone());
     let scorer = std::env::current_exe().context("cannot find our own binary, which scores")?;
     Ok(Carrier { house, engine, images, scorer, cache })
+}
+
+/// The keeper of this worker's sandboxes, where there is a host name for them.
+///
+/// # Errors
+/// When the directories for homes, data and sockets cannot be made.
+pub(crate) async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Result<Option<Keeper>> {
+    if settings.sandboxes.host.is_empty() || settings.sandboxes.places == 0 {
+        return Ok(None);
+    }
+    let work_dir = absolute(&settings.work_dir)?;
+    let homes_dir = absolute(&settings.data_dir)?.join("homes");
+    // the path of a socket has 107 bytes at most
+    let sockets_dir = PathBuf::from("/run/shuyu").join(instance_of(settings)?);
+    let data_dir = work_dir.join("datasets");
+    for directory in [&homes_dir, &data_dir, &sockets_dir] {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make the directory {}", directory.display()))?;
+    }
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&sockets_dir, private).context("cannot close the directory of sockets")?;
+    let homes = Homes::probe(&work_dir, HOMES_RESERVE).await?;
+    if let Some(why) = homes.why() {
+        tracing::warn!(why, "homes are kept in memory and saved when they are stopped");
+    }
+    Ok(Some(Keeper::new(Means {
+        house: carrier.house.clone(),
+        engine: carrier.engine.clone(),
+        images: carrier.images.clone(),
+        homes,
+        homes_dir,
+        data_dir,
+        sockets_dir,
+        host: host.to_owned(),
+        settings: settings.sandboxes.clone(),
+    })))
 }
 
 fn absolute(path: &std::path::Path) -> Result<PathBuf> {

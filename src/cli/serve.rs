@@ -56,16 +56,20 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let over = CancellationToken::new();
     let sequencing = tokio::spawn(Sequencer::new(db.clone()).run(over.clone()));
     let mut checks = Vec::new();
+    let (mut keeping, mut holds) = (None, None);
     let working = if settings.worker.enabled {
         let instance = assembly::instance_of(&settings)?;
         let carrier = assembly::carrier(&settings, house.clone(), &instance).await?;
         checks.push(docker_check(&carrier));
+        let keeper = assembly::keeper(&settings, &carrier, &worker_name(&settings.worker.name)).await?;
+        keeping = keeper.clone().map(|keeper| tokio::spawn(keeper.work(stop.clone())));
+        holds = keeper;
         let worker = Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots());
         Some(tokio::spawn(worker.work(stop.clone())))
     } else {
         None
     };
-    let app = App::new(settings, house.clone(), checks)?;
+    let app = App::new(settings, house.clone(), checks, holds)?;
     tracing::info!(listen = %listener.local_addr()?, url = app.settings.public_url, "serving");
 
     let _spool = clear_leftovers(&app.settings.work_dir)?;
@@ -99,6 +103,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     ringing.abort();
     reading.await?;
     stop.cancel();
+    if let Some(keeping) = keeping {
+        keeping.await?;
+    }
     if let Some(working) = working {
         working.await?;
     }

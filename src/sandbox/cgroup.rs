@@ -7,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::label::Owner;
+use super::label::{self, Owner};
+use crate::ids::SandboxId;
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -45,9 +46,20 @@ impl Layout {
         Group { layout: self.clone(), parent: format!("/{path}"), path: path.into() }
     }
 
-    /// Slugs of the groups there are, whoever made them, with their owners. Systemd clears away its
-    /// own empty slices.
+    /// The groups of runs that there are, whoever made them, with their owners.
     pub(super) fn groups(&self) -> Vec<(Owner, Group)> {
+        let slugs = self.slugs();
+        slugs.iter().filter_map(|slug| Some((Owner::from_slug(slug)?, self.group(slug)))).collect()
+    }
+
+    /// The groups of interactive sandboxes that there are.
+    pub(super) fn sandbox_groups(&self) -> Vec<(SandboxId, Group)> {
+        let slugs = self.slugs();
+        slugs.iter().filter_map(|slug| Some((label::sandbox_from_slug(slug)?, self.group(slug)))).collect()
+    }
+
+    /// Systemd clears away its own empty slices.
+    fn slugs(&self) -> Vec<String> {
         if self.systemd {
             return Vec::new();
         }
@@ -59,7 +71,7 @@ impl Layout {
             listed.flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         slugs.sort_unstable();
         slugs.dedup();
-        slugs.iter().filter_map(|slug| Some((Owner::from_slug(slug)?, self.group(slug)))).collect()
+        slugs
     }
 
     fn controller(&self, name: &str) -> PathBuf {
@@ -77,6 +89,17 @@ pub(super) struct Usage {
     pub(super) oom_kills: u64,
 }
 
+/// What a running container uses.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Now {
+    pub(super) cpu: Duration,
+    /// Bytes, without the page cache that the kernel would give up first.
+    pub(super) memory: u64,
+    pub(super) pids: u64,
+    /// Processes killed for memory so far.
+    pub(super) oom_kills: u64,
+}
+
 /// One run step's group, the parent of its container's.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
@@ -89,27 +112,61 @@ pub(super) struct Group {
 impl Group {
     /// Reads the counters, which the kernel keeps for the container's group after that is gone.
     pub(super) fn usage(&self) -> Usage {
-        let read = |controller: &str, file: &str| {
-            fs::read_to_string(self.layout.controller(controller).join(&self.path).join(file)).ok()
-        };
-        let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u64>().ok());
         if self.layout.v2 {
-            let field = |file: &str, name: &str| {
-                let text = read("", file)?;
-                text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
-            };
             Usage {
-                cpu: field("cpu.stat", "usage_usec ").map(Duration::from_micros),
-                peak_memory: number(read("", "memory.peak")),
-                oom_kills: field("memory.events", "oom_kill ").unwrap_or(0),
+                cpu: self.field("cpu", "cpu.stat", "usage_usec ").map(Duration::from_micros),
+                peak_memory: self.number("memory", "memory.peak"),
+                oom_kills: self.field("memory", "memory.events", "oom_kill ").unwrap_or(0),
             }
         } else {
             Usage {
-                cpu: number(read("cpuacct", "cpuacct.usage")).map(Duration::from_nanos),
-                peak_memory: number(read("memory", "memory.max_usage_in_bytes")),
+                cpu: self.number("cpuacct", "cpuacct.usage").map(Duration::from_nanos),
+                peak_memory: self.number("memory", "memory.max_usage_in_bytes"),
                 oom_kills: 0,
             }
         }
+    }
+
+    /// What is used at this moment; `None` when the kernel has no such group.
+    pub(super) fn now(&self) -> Option<Now> {
+        let (memory, idle, cpu, oom_kills) = if self.layout.v2 {
+            let cpu = self.field("cpu", "cpu.stat", "usage_usec ").map(Duration::from_micros);
+            let kills = self.field("memory", "memory.events", "oom_kill ").unwrap_or(0);
+            ("memory.current", "inactive_file ", cpu, kills)
+        } else {
+            let cpu = self.number("cpuacct", "cpuacct.usage").map(Duration::from_nanos);
+            ("memory.usage_in_bytes", "total_inactive_file ", cpu, self.oom_kills_inside())
+        };
+        let idle = self.field("memory", "memory.stat", idle).unwrap_or(0);
+        Some(Now {
+            cpu: cpu?,
+            memory: self.number("memory", memory)?.saturating_sub(idle),
+            pids: self.number("pids", "pids.current")?,
+            oom_kills,
+        })
+    }
+
+    /// Version 1 counts them for each group alone: the container's is inside ours.
+    fn oom_kills_inside(&self) -> u64 {
+        let inside = fs::read_dir(self.layout.controller("memory").join(&self.path));
+        let counts = inside.into_iter().flatten().flatten().filter_map(|entry| {
+            let text = fs::read_to_string(entry.path().join("memory.oom_control")).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok())
+        });
+        counts.sum()
+    }
+
+    fn read(&self, controller: &str, file: &str) -> Option<String> {
+        fs::read_to_string(self.layout.controller(controller).join(&self.path).join(file)).ok()
+    }
+
+    fn number(&self, controller: &str, file: &str) -> Option<u64> {
+        self.read(controller, file)?.trim().parse().ok()
+    }
+
+    fn field(&self, controller: &str, file: &str, name: &str) -> Option<u64> {
+        let text = self.read(controller, file)?;
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
     /// Removes the empty group. Returns whether there was one.

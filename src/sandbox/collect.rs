@@ -241,7 +241,7 @@ fn unreadable(path: &Path, error: impl Into<io::Error>) -> SandboxError {
 }
 
 /// A path of the program's making, fit for a message.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let text: String = path.to_string_lossy().chars().flat_map(escaped).take(200).collect();
     if text.is_empty() { ".".to_owned() } else { text }
 }

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::SandboxError;
 use super::cgroup::Layout;
 use super::label::Owner;
+use super::printed::Heard;
 use super::tmpfs::{SharedDir, Staging};
 use crate::clock::Clock;
 
@@ -58,6 +59,7 @@ pub(super) struct Inner {
     pub(super) cpus: f64,
     pub(super) tracker: TaskTracker,
     staged: AtomicU64,
+    pub(super) heard: Heard,
 }
 
 impl Engine {
@@ -91,6 +93,7 @@ impl Engine {
             settings,
             tracker: TaskTracker::new(),
             staged: AtomicU64::new(0),
+            heard: Heard::default(),
         };
         Ok(Self(Arc::new(inner)))
     }
@@ -145,7 +148,7 @@ impl Engine {
         self.0.tracker.reopen();
     }
 
-    /// Where every mount of ours is made.
+    /// Where every mount for a run is made.
     pub(super) fn runs(&self) -> PathBuf {
         self.0.settings.work_dir.join("runs")
     }

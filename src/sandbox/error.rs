@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use bollard::errors::Error as DockerError;
 
 use super::collect::OutputRefused;
+use super::home_error::HomeError;
+use crate::ids::SandboxId;
 
-/// Why a run could not be held to its end. None of these is the participant's fault, except
-/// [`SandboxError::Output`]: a run that ends with any of the others is ours to repeat, and eats no
-/// quota.
+/// Why a run or a sandbox could not be held to its end. None of these is the participant's fault,
+/// except [`SandboxError::Output`] and what [`HomeError`] says of the home's content: a run that ends
+/// with any of the others is ours to repeat, and eats no quota.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The engine does not answer, or stopped answering while the run was going on. The run's
@@ -89,6 +91,19 @@ pub enum SandboxError {
     /// What the program left in its output directory is refused.
     #[error(transparent)]
     Output(#[from] OutputRefused),
+    /// Something about a participant's home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// An interactive sandbox is not in a state in which this can be done.
+    #[error("cannot {action} the sandbox {id}: {what}")]
+    State {
+        /// What was asked for.
+        action: &'static str,
+        /// Of which sandbox.
+        id: SandboxId,
+        /// Why not.
+        what: &'static str,
+    },
 }
 
 impl SandboxError {

@@ -4,12 +4,16 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::ids::RunId;
+use crate::ids::{RunId, SandboxId};
 
 pub(super) const INSTANCE: &str = "shuyu.instance";
-const KIND: &str = "shuyu.kind";
+pub(super) const KIND: &str = "shuyu.kind";
+/// The kind of an interactive sandbox; the others are [`super::Profile`]'s.
+pub(super) const SANDBOX: &str = "sandbox";
 const SLUG: &str = "shuyu.step";
 const DEADLINE: &str = "shuyu.deadline";
+/// Bytes of its output that are kept, for whoever finds the container again.
+const LOG_CAP: &str = "shuyu.log_cap";
 
 /// The steps of a run that take a container of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,9 +125,64 @@ pub(super) fn read_docker(labels: &HashMap<String, String>) -> Option<(Owner, i6
     Some((owner, labels.get(DEADLINE)?.parse().ok()?))
 }
 
+/// `<id>-sandbox`, the name of what belongs to an interactive sandbox.
+pub(super) fn sandbox_slug(id: SandboxId) -> String {
+    format!("{id}-{SANDBOX}")
+}
+
+/// Reads a [slug](sandbox_slug) back; `None` for a name that is not a sandbox's.
+pub(super) fn sandbox_from_slug(slug: &str) -> Option<SandboxId> {
+    let id = slug.get(..36)?.parse().ok()?;
+    (slug.get(36..)?.strip_prefix('-')? == SANDBOX).then_some(id)
+}
+
+/// What an interactive sandbox's container says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SandboxLabel {
+    pub(super) id: SandboxId,
+    /// Milliseconds since 1970.
+    pub(super) deadline: i64,
+    pub(super) log_cap: usize,
+}
+
+impl SandboxLabel {
+    pub(super) fn to_docker(self, instance: &str) -> HashMap<String, String> {
+        HashMap::from([
+            (INSTANCE.to_owned(), instance.to_owned()),
+            (KIND.to_owned(), SANDBOX.to_owned()),
+            (SLUG.to_owned(), sandbox_slug(self.id)),
+            (DEADLINE.to_owned(), self.deadline.to_string()),
+            (LOG_CAP.to_owned(), self.log_cap.to_string()),
+        ])
+    }
+
+    pub(super) fn read(labels: &HashMap<String, String>) -> Option<Self> {
+        Some(Self {
+            id: sandbox_from_slug(labels.get(SLUG)?)?,
+            deadline: labels.get(DEADLINE)?.parse().ok()?,
+            log_cap: labels.get(LOG_CAP)?.parse().ok()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sandbox_is_not_taken_for_a_run() {
+        let id: SandboxId = "0193e4a0-0000-7000-8000-00000000002a".parse().expect("a UUID");
+        let label = SandboxLabel { id, deadline: 1_700_000_000_000, log_cap: 65_536 };
+        let labels = label.to_docker("here");
+        assert_eq!(SandboxLabel::read(&labels), Some(label));
+        assert_eq!(read_docker(&labels), None);
+        assert_eq!(Owner::from_slug(&sandbox_slug(id)), None);
+        for name in
+            ["", "0193e4a0-0000-7000-8000-00000000002a", "0193e4a0-0000-7000-8000-00000000002a-1-scoring"]
+        {
+            assert_eq!(sandbox_from_slug(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn labels_and_slugs_are_read_back() {

@@ -1,7 +1,7 @@
 //! What every container is held to, and what differs between the kinds of run.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::models::{
@@ -140,49 +140,85 @@ impl RunSpec {
     }
 
     pub(super) fn check(&self) -> Result<(), SandboxError> {
-        let refuse = |what: String| Err(SandboxError::Spec { what });
-        if self.command.is_empty() {
-            return refuse("the command is empty".to_owned());
-        }
-        if !self.resources.cpus.is_finite() || self.resources.cpus < 0.01 {
-            return refuse(format!("{} processors; at least 0.01 are needed", self.resources.cpus));
-        }
-        if self.resources.memory < LEAST_MEMORY {
-            return refuse(format!(
-                "{} bytes of memory; at least {LEAST_MEMORY} are needed",
-                self.resources.memory
-            ));
-        }
-        if self.resources.pids < 4 {
-            return refuse(format!("{} processes; at least 4 are needed", self.resources.pids));
-        }
-        let words = self.command.iter().chain(self.env.iter().flat_map(|(name, value)| [name, value]));
-        if words.into_iter().any(|word| word.contains('\0')) {
-            return refuse("the command or the environment has a NUL character".to_owned());
-        }
+        check_program(&self.command, &self.env, &self.resources)?;
         let targets = self.binds.iter().map(|bind| &bind.container);
         let targets = targets.chain(self.shared.iter().map(|shared| &shared.container));
-        let mut targets: Vec<&str> =
-            targets.chain([&self.output.container]).map(|path| path.trim_end_matches('/')).collect();
-        if let Some(path) = targets.iter().chain([&&*self.workdir]).find(|path| !path.starts_with('/')) {
-            return refuse(format!("{path:?} in the container is not an absolute path"));
-        }
-        targets.sort_unstable();
-        match targets.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => refuse(format!("{} is mounted twice", pair[0])),
-            None => Ok(()),
-        }
+        check_targets(targets.chain([&self.output.container]), &self.workdir)
     }
 }
 
-/// What a run's container is called and belongs to, beside its specification.
+/// Refuses what no container can be started with.
+pub(super) fn check_program(
+    command: &[String],
+    env: &[(String, String)],
+    resources: &Resources,
+) -> Result<(), SandboxError> {
+    let refuse = |what: String| Err(SandboxError::Spec { what });
+    if command.is_empty() {
+        return refuse("the command is empty".to_owned());
+    }
+    if !resources.cpus.is_finite() || resources.cpus < 0.01 {
+        return refuse(format!("{} processors; at least 0.01 are needed", resources.cpus));
+    }
+    if resources.memory < LEAST_MEMORY {
+        return refuse(format!("{} bytes of memory; at least {LEAST_MEMORY} are needed", resources.memory));
+    }
+    if resources.pids < 4 {
+        return refuse(format!("{} processes; at least 4 are needed", resources.pids));
+    }
+    let words = command.iter().chain(env.iter().flat_map(|(name, value)| [name, value]));
+    if words.into_iter().any(|word| word.contains('\0')) {
+        return refuse("the command or the environment has a NUL character".to_owned());
+    }
+    Ok(())
+}
+
+/// Refuses paths in the container that are relative, and two mounts at the same place.
+pub(super) fn check_targets<'a>(
+    targets: impl Iterator<Item = &'a String>,
+    workdir: &str,
+) -> Result<(), SandboxError> {
+    let refuse = |what: String| Err(SandboxError::Spec { what });
+    let mut targets: Vec<&str> = targets.map(|path| path.trim_end_matches('/')).collect();
+    if let Some(path) = targets.iter().chain([&workdir]).find(|path| !path.starts_with('/')) {
+        return refuse(format!("{path:?} in the container is not an absolute path"));
+    }
+    targets.sort_unstable();
+    match targets.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => refuse(format!("{} is mounted twice", pair[0])),
+        None => Ok(()),
+    }
+}
+
+/// What a container is called and belongs to, beside its specification.
 pub(super) struct Place<'a> {
     pub(super) labels: HashMap<String, String>,
     pub(super) cgroup_parent: &'a str,
-    pub(super) output: String,
     pub(super) runtime: &'a str,
     /// Processors of the machine.
     pub(super) cpus: f64,
+}
+
+/// A container of any kind, for [`container`].
+pub(super) struct Held<'a> {
+    pub(super) image: &'a str,
+    pub(super) command: &'a [String],
+    pub(super) workdir: &'a str,
+    pub(super) env: &'a [(String, String)],
+    /// `HOME`, where the environment does not name another.
+    pub(super) home: &'a str,
+    pub(super) mounts: Vec<Mount>,
+    /// Bytes and file count of `/tmp`.
+    pub(super) tmp: (u64, u64),
+    /// The same for `/dev/shm`.
+    pub(super) shm: (u64, u64),
+    pub(super) resources: &'a Resources,
+    /// The hard limit in bytes, tmpfs included.
+    pub(super) memory_limit: u64,
+    /// Bytes of the longest file that may be written.
+    pub(super) longest_file: u64,
+    pub(super) log: HostConfigLogConfig,
+    pub(super) place: Place<'a>,
 }
 
 /// How many tasks of the host a run may have. On gVisor nobody counts the program's own processes:
@@ -196,34 +232,52 @@ fn host_tasks(pids: u32, runtime: &str) -> i64 {
     i64::from(tasks)
 }
 
-/// The body of the engine's create call for a run container.
-pub(super) fn run_container(spec: &RunSpec, place: Place<'_>) -> ContainerCreateBody {
-    let cpus = spec.resources.cpus.min(place.cpus);
-    let mut mounts: Vec<Mount> = spec
-        .binds
-        .iter()
-        .map(|bind| bind_mount(bind.host.to_string_lossy().into_owned(), &bind.container, true))
-        .collect();
-    mounts.push(bind_mount(place.output, &spec.output.container, false));
+/// The body of the engine's create call for a run container, whose output lies at `output`.
+pub(super) fn run_container(spec: &RunSpec, output: String, place: Place<'_>) -> ContainerCreateBody {
+    let mut mounts: Vec<Mount> = spec.binds.iter().map(read_only_mount).collect();
+    mounts.push(bind_mount(output, &spec.output.container, false));
     if let Some(shared) = &spec.shared {
         mounts.push(bind_mount(shared.host.to_string_lossy().into_owned(), &shared.container, false));
     }
+    let memory_limit = spec.memory_limit();
+    container(Held {
+        image: &spec.image,
+        command: &spec.command,
+        workdir: &spec.workdir,
+        env: &spec.env,
+        home: "/tmp",
+        mounts,
+        tmp: TMP,
+        shm: SHM,
+        resources: &spec.resources,
+        memory_limit,
+        longest_file: memory_limit,
+        log: HostConfigLogConfig { typ: Some("none".to_owned()), config: None },
+        place,
+    })
+}
+
+/// The body of the engine's create call for a container of any kind.
+pub(super) fn container(held: Held<'_>) -> ContainerCreateBody {
+    let cpus = held.resources.cpus.min(held.place.cpus);
+    let tasks = host_tasks(held.resources.pids, held.place.runtime);
     let host = HostConfig {
-        mounts: Some(mounts),
+        mounts: Some(held.mounts),
         tmpfs: Some(HashMap::from([
-            ("/tmp".to_owned(), tmpfs_options(TMP, "exec")),
-            ("/dev/shm".to_owned(), tmpfs_options(SHM, "noexec")),
+            ("/tmp".to_owned(), tmpfs_options(held.tmp, "exec")),
+            ("/dev/shm".to_owned(), tmpfs_options(held.shm, "noexec")),
         ])),
-        runtime: Some(place.runtime.to_owned()),
-        cgroup_parent: Some(place.cgroup_parent.to_owned()),
-        ..isolation(cpus, spec.memory_limit(), host_tasks(spec.resources.pids, place.runtime))
+        runtime: Some(held.place.runtime.to_owned()),
+        cgroup_parent: Some(held.place.cgroup_parent.to_owned()),
+        log_config: Some(held.log),
+        ..isolation(cpus, held.memory_limit, held.longest_file, tasks)
     };
     ContainerCreateBody {
-        image: Some(spec.image.clone()),
+        image: Some(held.image.to_owned()),
         entrypoint: Some(Vec::new()),
-        cmd: Some(spec.command.clone()),
-        working_dir: Some(spec.workdir.clone()),
-        env: Some(environment(spec, cpus)),
+        cmd: Some(held.command.to_vec()),
+        working_dir: Some(held.workdir.to_owned()),
+        env: Some(environment(held.env, held.home, cpus)),
         user: Some(format!("{SANDBOX_UID}:{SANDBOX_UID}")),
         hostname: Some("sandbox".to_owned()),
         network_disabled: Some(true),
@@ -232,15 +286,16 @@ pub(super) fn run_container(spec: &RunSpec, place: Place<'_>) -> ContainerCreate
         attach_stderr: Some(true),
         tty: Some(false),
         open_stdin: Some(false),
-        labels: Some(place.labels),
+        labels: Some(held.place.labels),
         host_config: Some(host),
         ..ContainerCreateBody::default()
     }
 }
 
 /// What holds for every container without exception, whatever is mounted into it.
-fn isolation(cpus: f64, memory: u64, tasks: i64) -> HostConfig {
-    let memory = i64::try_from(memory).unwrap_or(i64::MAX);
+fn isolation(cpus: f64, memory: u64, longest_file: u64, tasks: i64) -> HostConfig {
+    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let memory = signed(memory);
     let limit = |name: &str, value: i64| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(value),
@@ -261,15 +316,33 @@ fn isolation(cpus: f64, memory: u64, tasks: i64) -> HostConfig {
         ulimits: Some(vec![
             limit("core", 0),
             limit("nofile", OPEN_FILES),
-            limit("fsize", memory),
+            limit("fsize", signed(longest_file)),
             limit("msgqueue", 0),
         ]),
         oom_score_adj: Some(1000),
         ipc_mode: Some("private".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
-        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         auto_remove: Some(false),
         ..HostConfig::default()
+    }
+}
+
+/// Mounts below it are not seen.
+pub(super) fn read_only_mount(bind: &ReadOnlyBind) -> Mount {
+    bind_mount(bind.host.to_string_lossy().into_owned(), &bind.container, true)
+}
+
+/// A directory of the host in which mounts that the host makes later appear, with the options they have
+/// there: the one exception to private propagation. What it holds itself is read-only by its own file
+/// system: gVisor takes a read-only bind to mean what is mounted in it too, and engines from 25 on likewise.
+pub(super) fn slot_mount(host: &Path, container: &str) -> Mount {
+    Mount {
+        bind_options: Some(MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RSLAVE),
+            non_recursive: Some(false),
+            ..MountBindOptions::default()
+        }),
+        ..bind_mount(host.to_string_lossy().into_owned(), container, false)
     }
 }
 
@@ -293,16 +366,16 @@ fn tmpfs_options((bytes, inodes): (u64, u64), exec: &str) -> String {
     format!("rw,nosuid,nodev,{exec},size={bytes},nr_inodes={inodes},mode=1777")
 }
 
-fn environment(spec: &RunSpec, cpus: f64) -> Vec<String> {
+fn environment(env: &[(String, String)], home: &str, cpus: f64) -> Vec<String> {
     let threads = (cpus.ceil() as u64).max(1).to_string();
     let defaults = [
-        ("HOME", "/tmp"),
+        ("HOME", home),
         ("PYTHONUNBUFFERED", "1"),
         // Numerical libraries count the machine's processors, not the share a run has of them.
         ("OMP_NUM_THREADS", &*threads),
         ("OPENBLAS_NUM_THREADS", &*threads),
     ];
-    let given = spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let kept = defaults.into_iter().filter(|(name, _)| spec.env.iter().all(|(given, _)| given != name));
+    let given = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let kept = defaults.into_iter().filter(|(name, _)| env.iter().all(|(given, _)| given != name));
     kept.chain(given).map(|(name, value)| format!("{name}={value}")).collect()
 }

@@ -1,17 +1,21 @@
 //! Removes what a crash left behind: containers, mounts, directories and control groups whose owner
 //! no longer lives. `Drop` cannot survive a SIGKILL; this does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
 
-use super::SandboxError;
+use super::cgroup::Group;
 use super::engine::Engine;
-use super::label::{self, Owner};
+use super::home;
+use super::homes;
+use super::label::{self, Owner, SandboxLabel};
 use super::tmpfs::unmount_and_remove;
+use super::{SandboxError, mounts};
+use crate::ids::SandboxId;
 
 /// How much the reaper found and removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +24,7 @@ pub struct Reaped {
     pub containers: usize,
     /// Mounts under the work directory.
     pub mounts: usize,
-    /// Directories of runs under the work directory.
+    /// Directories of runs and sandboxes under the work directory.
     pub directories: usize,
     /// Control groups.
     pub cgroups: usize,
@@ -34,7 +38,7 @@ impl Reaped {
 }
 
 impl Engine {
-    /// Removes everything of this instance whose owner is not `alive`, and every container past its
+    /// Removes everything of this instance's runs whose owner is not `alive`, and every container past its
     /// deadline. Call it at the start, when nobody is alive yet, and every minute. What belongs to
     /// other instances, or is not labelled as ours, is never touched.
     ///
@@ -45,16 +49,11 @@ impl Engine {
     pub async fn reap(&self, alive: impl Fn(&Owner) -> bool + Send) -> Result<Reaped, SandboxError> {
         let mut reaped = Reaped { containers: self.reap_containers(&alive).await?, ..Reaped::default() };
         let runs = self.runs();
-        for mount in
-            mounts_below(&runs).map_err(|error| SandboxError::host("read the mounts of", &runs, error))?
-        {
+        for mount in mounts_below(&runs)? {
             if owner_of(&runs, &mount).is_none_or(|owner| alive(&owner)) {
                 continue;
             }
-            match unmount_and_remove(&mount) {
-                Ok(()) => reaped.mounts += 1,
-                Err(error) => tracing::warn!(mount = %mount.display(), %error, "cannot unmount"),
-            }
+            reaped.mounts += usize::from(unmounted(&mount));
         }
         for entry in fs::read_dir(&runs).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -64,65 +63,142 @@ impl Engine {
             reaped.directories += usize::from(remove_empty_tree(&path));
         }
         for (owner, group) in self.0.layout.groups() {
-            if alive(&owner) {
+            if !alive(&owner) {
+                reaped.cgroups += usize::from(cleared(&group));
+            }
+        }
+        Ok(reaped)
+    }
+
+    /// The same for interactive sandboxes: containers, slots, control groups, and homes, which are put
+    /// away ([`super::Home::detach`]), never erased. What belongs to a container past its deadline goes with
+    /// it, whoever owns it.
+    ///
+    /// # Errors
+    /// As [`reap`](Self::reap).
+    pub async fn reap_sandboxes(
+        &self,
+        alive: impl Fn(SandboxId) -> bool + Send,
+    ) -> Result<Reaped, SandboxError> {
+        let mut reaped = Reaped::default();
+        let now = self.0.settings.clock.millis();
+        let mut late = HashSet::new();
+        for (container, label) in self.listed_sandboxes().await? {
+            if label.is_some_and(|label| label.deadline >= now && alive(label.id)) {
                 continue;
             }
-            match group.remove() {
-                Ok(found) => reaped.cgroups += usize::from(found),
-                Err(error) => tracing::warn!(group = group.parent, %error, "cannot remove a control group"),
+            late.extend(label.map(|label| label.id));
+            reaped.containers += usize::from(told(&container, self.thaw_and_remove(&container).await));
+        }
+        let alive = |id: &SandboxId| alive(*id) && !late.contains(id);
+        let sandboxes = self.sandboxes();
+        for mount in mounts_below(&sandboxes)? {
+            let Some(id) = sandbox_of(&sandboxes, &mount).filter(|id| !alive(id)) else { continue };
+            self.forget_printed(id);
+            reaped.mounts += usize::from(put_away(&homes::home_point(&sandboxes, id), &mount).await);
+        }
+        for entry in fs::read_dir(&sandboxes).into_iter().flatten().flatten() {
+            if sandbox_of(&sandboxes, &entry.path()).is_some_and(|id| !alive(&id)) {
+                reaped.directories += usize::from(remove_empty_tree(&entry.path()));
+            }
+        }
+        for (id, group) in self.0.layout.sandbox_groups() {
+            if !alive(&id) {
+                reaped.cgroups += usize::from(cleared(&group));
             }
         }
         Ok(reaped)
     }
 
     async fn reap_containers(&self, alive: &(impl Fn(&Owner) -> bool + Send)) -> Result<usize, SandboxError> {
+        let now = self.0.settings.clock.millis();
+        let mut removed = 0;
+        for container in self.listed().await? {
+            let labels = container.labels.unwrap_or_default();
+            let forgotten =
+                label::read_docker(&labels).is_none_or(|(owner, deadline)| deadline < now || !alive(&owner));
+            if is_sandbox(&labels) || !forgotten {
+                continue;
+            }
+            let id = container.id.unwrap_or_default();
+            removed += usize::from(told(&id, self.remove(&id).await));
+        }
+        Ok(removed)
+    }
+
+    /// The containers of interactive sandboxes, with what their labels say where that can be read.
+    pub(super) async fn listed_sandboxes(&self) -> Result<Vec<(String, Option<SandboxLabel>)>, SandboxError> {
+        let sandbox = |container: ContainerSummary| {
+            let labels = container.labels.unwrap_or_default();
+            Some((container.id.filter(|_| is_sandbox(&labels))?, SandboxLabel::read(&labels)))
+        };
+        Ok(self.listed().await?.into_iter().filter_map(sandbox).collect())
+    }
+
+    /// Every container of this instance.
+    async fn listed(&self) -> Result<Vec<ContainerSummary>, SandboxError> {
         let ours = format!("{}={}", label::INSTANCE, self.0.settings.instance);
         let filters = HashMap::from([("label", vec![ours])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let listed = self.0.docker.list_containers(Some(options)).await;
-        let listed = listed.map_err(|error| SandboxError::engine("list containers", error))?;
-        let now = self.0.settings.clock.millis();
-        let forgotten: Vec<String> = listed
-            .into_iter()
-            .filter(|container| {
-                let labels = container.labels.clone().unwrap_or_default();
-                label::read_docker(&labels).is_none_or(|(owner, deadline)| deadline < now || !alive(&owner))
-            })
-            .filter_map(|container| container.id)
-            .collect();
-        let mut removed = 0;
-        for id in forgotten {
-            match self.remove(&id).await {
-                Ok(()) => removed += 1,
-                Err(error) => tracing::warn!(container = id, %error, "cannot remove a container"),
-            }
-        }
-        Ok(removed)
+        listed.map_err(|error| SandboxError::engine("list containers", error))
     }
+}
+
+/// Whether a container was removed.
+fn told(container: &str, removed: Result<(), SandboxError>) -> bool {
+    removed.inspect_err(|error| tracing::warn!(container, %error, "cannot remove a container")).is_ok()
+}
+
+fn is_sandbox(labels: &HashMap<String, String>) -> bool {
+    labels.get(label::KIND).is_some_and(|kind| kind == label::SANDBOX)
+}
+
+fn cleared(group: &Group) -> bool {
+    group.remove().unwrap_or_else(|error| {
+        tracing::warn!(group = group.parent, %error, "cannot remove a control group");
+        false
+    })
+}
+
+fn unmounted(mount: &Path) -> bool {
+    let done = unmount_and_remove(mount);
+    done.inspect_err(|error| tracing::warn!(mount = %mount.display(), %error, "cannot unmount")).is_ok()
+}
+
+/// Unmounts something of a sandbox; a home in its own way, so that nothing of it is lost.
+async fn put_away(home: &Path, mount: &Path) -> bool {
+    if !home.canonicalize().is_ok_and(|home| home == mount) {
+        return unmounted(mount);
+    }
+    let done = match home::find_at(mount.to_path_buf()) {
+        Ok(Some(home)) => home.detach().await,
+        Ok(None) => return unmounted(mount),
+        Err(error) => Err(error),
+    };
+    done.inspect_err(|error| tracing::warn!(home = %mount.display(), %error, "cannot put a home away"))
+        .is_ok()
+}
+
+/// Mount points strictly below `directory`, inner ones first.
+fn mounts_below(directory: &Path) -> Result<Vec<PathBuf>, SandboxError> {
+    let found = mounts::below(directory);
+    let found = found.map_err(|error| SandboxError::host("read the mounts of", directory, error))?;
+    Ok(found.into_iter().map(|mount| mount.point).collect())
+}
+
+/// The sandbox that the first component of `path` below `sandboxes` names.
+fn sandbox_of(sandboxes: &Path, path: &Path) -> Option<SandboxId> {
+    let sandboxes = sandboxes.canonicalize().ok()?;
+    let name =
+        path.canonicalize().ok()?.strip_prefix(sandboxes).ok()?.components().next()?.as_os_str().to_owned();
+    name.to_str()?.parse().ok()
 }
 
 /// The owner that the first component of `path` below `runs` names.
 fn owner_of(runs: &Path, path: &Path) -> Option<Owner> {
     let slug = path.strip_prefix(runs).ok()?.components().next()?;
     Owner::from_slug(slug.as_os_str().to_str()?)
-}
-
-/// Mount points strictly below `directory`, inner ones first.
-fn mounts_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
-    // The kernel shows real paths.
-    let Ok(directory) = directory.canonicalize() else { return Ok(Vec::new()) };
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
-    let mut found: Vec<PathBuf> =
-        points.filter(|point| point.starts_with(&directory) && *point != directory).collect();
-    found.reverse();
-    Ok(found)
-}
-
-/// Undoes mountinfo's octal escapes of space, tab, newline and backslash (proc(5)).
-fn unescape(field: &str) -> PathBuf {
-    let plain = field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n");
-    PathBuf::from(plain.replace("\\134", "\\"))
 }
 
 /// Removes a directory and the empty directories in it. Files, or a mount that is still there, stop
@@ -140,11 +216,6 @@ fn remove_empty_tree(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escaped_mount_points_are_read() {
-        assert_eq!(unescape("/a\\040b\\134c"), Path::new("/a b\\c"));
-    }
 
     #[test]
     fn only_slugs_below_the_directory_have_an_owner() {

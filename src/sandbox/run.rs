@@ -1,23 +1,18 @@
 //! One step of a run, from its mounts to its outcome.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::errors::Error as DockerError;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerWaitResponse};
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
-    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    WaitContainerOptionsBuilder,
-};
-use futures_util::{Stream, StreamExt};
+use bollard::models::{ContainerCreateBody, ContainerState};
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::SandboxError;
 use super::cgroup::Group;
+use super::container::{LogStream, lost};
 use super::engine::Engine;
 use super::log::{CappedLog, LogChunk};
 use super::profile::{Place, RunSpec, run_container};
@@ -64,8 +59,6 @@ pub struct RunOutcome {
     pub output: OutputDir,
 }
 
-type LogStream = Pin<Box<dyn Stream<Item = Result<LogOutput, DockerError>> + Send>>;
-
 impl Engine {
     /// Holds one step of a run in a fresh container and waits for its end. When `cancel` fires, or
     /// a limit is reached, everything in the container is killed at once. Dropping the future
@@ -84,8 +77,8 @@ impl Engine {
         let group = self.0.layout.group(&slug);
         let body = self.body(&spec, &output, &group);
         let container = Container::create(self, &slug, body, group).await?;
-        let logs = container.attach().await?;
-        container.start().await?;
+        let logs = self.attach(&container.id).await?;
+        self.start(&container.id).await?;
         let mut watch = Watch::new(&spec, logs, cancel);
         let (code, wall, cut) = watch.until_exit(&container).await?;
         let (log, end) = tokio::join!(watch.output.finish(), container.end(cut, code));
@@ -102,11 +95,10 @@ impl Engine {
         let place = Place {
             labels: spec.label.to_docker(&settings.instance, spec.profile.as_str(), deadline),
             cgroup_parent: &group.parent,
-            output: output.path().to_string_lossy().into_owned(),
             runtime: &settings.runtime,
             cpus: self.0.cpus,
         };
-        run_container(spec, place)
+        run_container(spec, output.path().to_string_lossy().into_owned(), place)
     }
 }
 
@@ -124,54 +116,11 @@ impl Container {
         body: ContainerCreateBody,
         group: Group,
     ) -> Result<Self, SandboxError> {
-        let name = format!("shuyu-{}-{slug}", engine.0.settings.instance);
-        let image = body.image.clone().unwrap_or_default();
-        let options = CreateContainerOptionsBuilder::new().name(&name).build();
         // The name stands for the container from here on, so that a create that is cut off in the
         // middle is removed too.
-        let container = Self { engine: engine.clone(), id: name, group };
-        match engine.0.docker.create_container(Some(options), body).await {
-            Ok(_) => Ok(container),
-            Err(DockerError::DockerResponseServerError { status_code: 404, message })
-                if message.to_lowercase().contains("no such image") =>
-            {
-                Err(SandboxError::ImageMissing { image })
-            }
-            Err(error) => Err(SandboxError::engine("create a container", error)),
-        }
-    }
-
-    async fn attach(&self) -> Result<LogStream, SandboxError> {
-        let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
-        let attached = self.engine.0.docker.attach_container(&self.id, Some(options)).await;
-        Ok(attached.map_err(|error| SandboxError::engine("attach to a container", error))?.output)
-    }
-
-    async fn start(&self) -> Result<(), SandboxError> {
-        let started = self.engine.0.docker.start_container(&self.id, None::<StartContainerOptions>).await;
-        started.map_err(|error| SandboxError::engine("start a container", error))
-    }
-
-    /// The exit code, as soon as there is one. It asks for "not running", which also answers for a
-    /// container that is gone already (and auto-remove is off, so that its code is still there).
-    async fn exit_code(&self) -> Result<i64, SandboxError> {
-        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
-        let mut answers = pin!(self.engine.0.docker.wait_container(&self.id, Some(options)));
-        match answers.next().await {
-            Some(Ok(ContainerWaitResponse { status_code, .. })) => Ok(status_code),
-            Some(Err(DockerError::DockerContainerWaitError { code, .. })) => Ok(code),
-            Some(Err(error)) => Err(lost("wait for a container", error.to_string())),
-            None => Err(lost("wait for a container", "it closed the connection".to_owned())),
-        }
-    }
-
-    async fn kill(&self) -> Result<(), SandboxError> {
-        let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-        match self.engine.0.docker.kill_container(&self.id, Some(options)).await {
-            // 409: it has just stopped by itself.
-            Ok(()) | Err(DockerError::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
-            Err(error) => Err(SandboxError::engine("kill a container", error)),
-        }
+        let container = Self { engine: engine.clone(), id: engine.container_name(slug), group };
+        engine.create(&container.id, body).await?;
+        Ok(container)
     }
 
     /// The end, given why we cut it off (if we did) and its exit code. An engine that is going down
@@ -181,14 +130,9 @@ impl Container {
         if let Some(end) = cut {
             return Ok(end);
         }
-        let inspected =
-            self.engine.0.docker.inspect_container(&self.id, None::<InspectContainerOptions>).await;
-        let ContainerInspectResponse { state: Some(state), .. } =
-            inspected.map_err(|error| lost("inspect a container", error.to_string()))?
-        else {
-            return Err(lost("inspect a container", "it has no state".to_owned()));
+        let Some(ContainerState { oom_killed, .. }) = self.engine.inspect_ended(&self.id).await? else {
+            return Err(lost("inspect a container", "it is not there any more".to_owned()));
         };
-        let ContainerState { oom_killed, .. } = state;
         let killed_for_memory = oom_killed == Some(true) || self.group.usage().oom_kills > 0;
         Ok(if killed_for_memory { End::OutOfMemory } else { End::Exited(code) })
     }
@@ -210,22 +154,6 @@ impl Drop for Container {
             }
         });
     }
-}
-
-impl Engine {
-    /// Kills and removes a container by name or id; one that is gone already is no error.
-    pub(super) async fn remove(&self, name: &str) -> Result<(), SandboxError> {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match self.0.docker.remove_container(name, Some(options)).await {
-            // 409: somebody else removes it at this moment.
-            Ok(()) | Err(DockerError::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
-            Err(error) => Err(SandboxError::engine("remove a container", error)),
-        }
-    }
-}
-
-fn lost(action: &'static str, cause: String) -> SandboxError {
-    SandboxError::EngineLost { action, cause }
 }
 
 /// Holds a started container to its limits.
@@ -256,7 +184,7 @@ impl Watch {
         &mut self,
         container: &Container,
     ) -> Result<(i64, Duration, Option<End>), SandboxError> {
-        let mut exit = pin!(container.exit_code());
+        let mut exit = pin!(container.engine.exit_code(&container.id));
         loop {
             let silent = self.silent_limit.map(|limit| self.output.last + limit);
             let cut = tokio::select! {
@@ -267,7 +195,7 @@ impl Watch {
                 () = self.output.read(), if self.output.open => continue,
             };
             let stop = async {
-                container.kill().await?;
+                container.engine.kill(&container.id).await?;
                 exit.await
             };
             return match timeout(KILL_GRACE, self.output.read_while(stop)).await {

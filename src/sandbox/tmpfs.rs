@@ -1,7 +1,7 @@
 //! Host-side tmpfs mounts: a run's output directory, and the stage on which sealed inputs lie in
 //! plain for as long as a run needs them.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::path::Arg;
 use tokio_util::task::TaskTracker;
 
 use super::SandboxError;
@@ -43,10 +44,7 @@ impl Tmpfs {
         // The size counts whole pages; the root directory is one inode.
         let options = format!("size={bytes},nr_inodes={},{options}", inodes.saturating_add(1));
         let flags = flags | MountFlags::NOSUID | MountFlags::NODEV;
-        // Plain data must not reach a swap device; kernels before 6.4 do not know the option.
-        let mounted = mount_tmpfs(&path, flags, &format!("{options},noswap"))
-            .or_else(|_| mount_tmpfs(&path, flags, &options));
-        if let Err(error) = mounted {
+        if let Err(error) = mount_unswapped("shuyu", &path, flags, &options) {
             let refused = SandboxError::host("mount a tmpfs on", &path, error);
             remove_directories(&path);
             return Err(refused);
@@ -94,9 +92,27 @@ impl Drop for Tmpfs {
     }
 }
 
-fn mount_tmpfs(path: &Path, flags: MountFlags, options: &str) -> io::Result<()> {
-    let options = CString::new(options).map_err(io::Error::other)?;
-    Ok(mount("shuyu", path, "tmpfs", flags, options.as_c_str())?)
+/// `source` is a word for the table of mounts.
+pub(super) fn mount_tmpfs(
+    source: impl Arg,
+    path: &Path,
+    flags: MountFlags,
+    options: &CStr,
+) -> rustix::io::Result<()> {
+    mount(source, path, "tmpfs", flags, options)
+}
+
+/// The same; plain data must not reach a swap device, and kernels before 6.4 do not know the option.
+pub(super) fn mount_unswapped(
+    source: impl Arg + Copy,
+    path: &Path,
+    flags: MountFlags,
+    options: &str,
+) -> io::Result<()> {
+    let unswapped = CString::new(format!("{options},noswap")).map_err(io::Error::other)?;
+    let plain = CString::new(options).map_err(io::Error::other)?;
+    let mounted = mount_tmpfs(source, path, flags, &unswapped);
+    Ok(mounted.or_else(|_| mount_tmpfs(source, path, flags, &plain))?)
 }
 
 /// Takes the mount away at once, even where something still has a file of it open, then removes its

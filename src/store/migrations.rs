@@ -10,6 +10,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (1, "spine", include_str!("../../migrations/0001_spine.sql")),
     (2, "desk", include_str!("../../migrations/0002_desk.sql")),
     (3, "board_marks", include_str!("../../migrations/0003_board_marks.sql")),
+    (4, "sandboxes", include_str!("../../migrations/0004_sandboxes.sql")),
 ];
 
 /// The migrations in the dialect of `engine`.

@@ -12,6 +12,7 @@ use super::templates::{TemplateError, Templates};
 use crate::clock::{Clock, Entropy};
 use crate::config::Settings;
 use crate::house::House;
+use crate::lab::keeper::Keeper;
 use crate::people::{People, SessionTerms};
 use crate::scoring::board::Boards;
 use crate::store::Db;
@@ -44,6 +45,8 @@ pub struct Shared {
     pub limits: Limits,
     /// What `/readyz` asks.
     pub checks: Vec<Check>,
+    /// The keeper of the sandboxes that this process's worker holds.
+    pub keeper: Option<Keeper>,
 }
 
 impl App {
@@ -52,7 +55,12 @@ impl App {
     ///
     /// # Errors
     /// When a template or text cannot be read.
-    pub fn new(settings: Settings, house: House, checks: Vec<Check>) -> Result<Self, TemplateError> {
+    pub fn new(
+        settings: Settings,
+        house: House,
+        checks: Vec<Check>,
+        keeper: Option<Keeper>,
+    ) -> Result<Self, TemplateError> {
         let (db, clock, entropy) = (house.db.clone(), house.clock.clone(), house.entropy);
         let session = &settings.session;
         let terms = SessionTerms {
@@ -77,6 +85,7 @@ impl App {
             boards: Boards::default(),
             limits,
             checks: all,
+            keeper,
         };
         Ok(Self(Arc::new(shared)))
     }

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 
 use super::error::{Explain, FieldFault};
 use super::words::{Arg, Args};
+use crate::catalog::CatalogError;
 use crate::contest::bundle::BundleError;
 use crate::contest::desk::DeskError;
 use crate::contest::draft::DraftError;
 use crate::contest::entry::EntryError;
 use crate::contest::import::{ImportError, PublishError};
+use crate::lab::ask::AskError;
 use crate::store::ObjectError;
 use crate::submission::accept::{AcceptError, DRY_RUNS_AT_A_TIME};
 use crate::submission::actions::ActionError;
@@ -195,6 +197,57 @@ impl Explain for AcceptError {
         match self {
             Self::Store(error) => error.retry_after(),
             Self::TooManyTrials | Self::TooManyDryRuns => Some(30),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for AskError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotOffered => StatusCode::NOT_FOUND,
+            Self::Over(_) | Self::None | Self::Stopping => StatusCode::CONFLICT,
+            Self::Message => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Entry(error) => error.status(),
+            Self::Catalog(CatalogError::Store(error)) => error.status(),
+            Self::Catalog(_) => StatusCode::CONFLICT,
+            Self::Store(error) => error.status(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotOffered => "sandbox-not-offered",
+            Self::Over(_) => "sandbox-over",
+            Self::None => "sandbox-none",
+            Self::Stopping => "sandbox-stopping",
+            Self::Message => "invalid",
+            Self::Entry(error) => error.code(),
+            Self::Catalog(CatalogError::Store(error)) => error.code(),
+            Self::Catalog(_) => "sandbox-data",
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    fn args(&self) -> Args {
+        match self {
+            Self::Over(at) => vec![("at", minute(*at))],
+            Self::Entry(error) => error.args(),
+            _ => Args::new(),
+        }
+    }
+
+    fn faults(&self) -> Vec<FieldFault> {
+        match self {
+            Self::Message => vec![FieldFault::new("message", "too-long")],
+            _ => Vec::new(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Stopping => Some(2),
+            Self::Store(error) => error.retry_after(),
             _ => None,
         }
     }

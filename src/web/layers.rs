@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
@@ -18,7 +19,7 @@ use tower_http::timeout::TimeoutLayer;
 use super::error::PageError;
 use super::limits::Limited;
 use super::visit::Visit;
-use super::{App, api, assets, guard, health, pages, visit};
+use super::{App, api, assets, guard, health, pages, tunnel, visit};
 
 /// The longest a page may take.
 const PAGE_TIME: Duration = Duration::from_secs(30);
@@ -55,6 +56,7 @@ pub fn router(app: App) -> Router {
         .merge(limited_api)
         .fallback(|| async { PageError::not_found() })
         .layer(csrf(&app))
+        .layer(middleware::from_fn_with_state(app.clone(), tunnel::own_origin))
         .layer(middleware::from_fn_with_state(app.clone(), visit::around))
         .merge(probes)
         .layer(CompressionLayer::new())

@@ -22,6 +22,7 @@ pub mod markdown;
 pub mod page;
 mod pages;
 pub mod templates;
+pub(in crate::web) mod tunnel;
 pub mod visit;
 pub mod words;
 

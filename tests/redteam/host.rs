@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::lab::{Lab, entries};
+use super::profile::hold;
 
 /// The namespaces of a process, as the kernel names them.
 #[derive(Debug)]
@@ -98,8 +99,7 @@ pub async fn seen(code: &str) -> Vec<HostProcess> {
         cancel.cancel();
         processes
     };
-    let (outcome, processes): (_, Vec<HostProcess>) =
-        tokio::join!(lab.engine.run(spec, cancel.clone()), watcher);
+    let (outcome, processes): (_, Vec<HostProcess>) = tokio::join!(hold(&lab, spec, cancel.clone()), watcher);
     let outcome = outcome.expect("held to its end");
     assert_eq!(outcome.end, End::Cancelled, "{}", outcome.log.text());
     drop(outcome);

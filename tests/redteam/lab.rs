@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use shuyu::clock::{Clock, Entropy};
 use shuyu::sandbox::{
-    CollectLimits, Collected, End, Engine, OutputSpec, Owner, PYTHON_IMAGE, Profile, ReadOnlyBind, Resources,
-    RunLabel, RunOutcome, RunSpec, SandboxError, SandboxSettings, Step,
+    End, Engine, OutputSpec, Owner, PYTHON_IMAGE, Profile, ReadOnlyBind, Resources, RunLabel, RunSpec,
+    SandboxSettings, Step,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use super::profile::{Outcome, hold};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -69,7 +71,7 @@ pub struct Lab {
 
 /// What came of a run.
 pub struct Ran {
-    pub outcome: RunOutcome,
+    pub outcome: Outcome,
     pub printed: String,
 }
 
@@ -140,8 +142,7 @@ impl Lab {
     }
 
     pub async fn run(&self, spec: RunSpec) -> Ran {
-        let outcome =
-            self.engine.run(spec, CancellationToken::new()).await.expect("the run is held to its end");
+        let outcome = hold(self, spec, CancellationToken::new()).await.expect("the run is held to its end");
         Ran { printed: outcome.log.text(), outcome }
     }
 
@@ -154,31 +155,17 @@ impl Lab {
         ran.printed
     }
 
-    /// Runs a Python program that must exit with 0, and copies its output.
-    pub async fn collected(
-        &self,
-        code: &str,
-        limits: &CollectLimits,
-    ) -> (Result<Collected, SandboxError>, PathBuf) {
-        let ran = self.run(self.python(code)).await;
-        assert_eq!(ran.outcome.end, End::Exited(0), "{}", ran.printed);
-        let destination = self.folder("collected", &[]);
-        let collected = ran.outcome.output.collect(&destination, limits).await;
-        ran.outcome.output.release().await.expect("released");
-        (collected, destination)
-    }
-
     /// Waits for the background and checks, with other means than ours, that nothing is left.
     pub async fn finish(self) {
         self.engine.settle().await;
         assert_eq!(self.containers(), Vec::<String>::new(), "containers are left");
         assert_eq!(self.mounts(), Vec::<String>::new(), "mounts are left");
         assert_eq!(self.groups(), Vec::<PathBuf>::new(), "control groups are left");
-        assert_eq!(
-            entries(&self.settings.work_dir.join("runs")),
-            Vec::<PathBuf>::new(),
-            "directories are left"
-        );
+        assert_eq!(self.loop_devices(), Vec::<String>::new(), "loop devices are left");
+        for folder in ["runs", "sandboxes"] {
+            let left = entries(&self.settings.work_dir.join(folder));
+            assert_eq!(left, Vec::<PathBuf>::new(), "directories are left");
+        }
     }
 
     pub fn containers(&self) -> Vec<String> {
@@ -193,6 +180,14 @@ impl Lab {
         let name = self.dir.path().to_str().expect("UTF-8");
         let table = fs::read_to_string("/proc/mounts").expect("the mount table");
         table.lines().filter(|line| line.contains(name)).map(str::to_owned).collect()
+    }
+
+    /// The files of ours that loop devices hold.
+    pub fn loop_devices(&self) -> Vec<String> {
+        let name = self.dir.path().to_str().expect("UTF-8");
+        let held = entries(Path::new("/sys/block")).into_iter();
+        let held = held.filter_map(|device| fs::read_to_string(device.join("loop/backing_file")).ok());
+        held.filter(|file| file.contains(name)).collect()
     }
 
     pub fn groups(&self) -> Vec<PathBuf> {

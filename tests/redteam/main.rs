@@ -9,5 +9,6 @@ mod host;
 mod lab;
 mod lifecycle;
 mod network;
+mod profile;
 mod resources;
 mod results;

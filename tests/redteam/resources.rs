@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::lab::{Lab, MIB, gvisor, on};
+use super::profile::{OUTPUT_INODES, hold};
 
 /// The limit is 64 processes.
 const FORK_BOMB: &str = r#"
@@ -124,7 +125,7 @@ for folder, most in ({folders}):
 
 #[tokio::test]
 async fn n27_inodes_run_out() {
-    let (output, tmp, shared) = (("/app/output", 1000), ("/tmp", 65_536), ("/dev/shm", 1024));
+    let (output, tmp, shared) = (("/app/output", OUTPUT_INODES), ("/tmp", 65_536), ("/dev/shm", 1024));
     if !gvisor() {
         let code = litter(&[output, tmp, shared]);
         assert_eq!(Lab::new().await.printed(&code).await, "ENOSPC True\n".repeat(3));
@@ -222,7 +223,7 @@ while True:
         chunks.recv().await.expect("it says when it is ready");
         cancel.cancel();
     };
-    let (outcome, ()) = tokio::join!(lab.engine.run(spec, cancel.clone()), canceller);
+    let (outcome, ()) = tokio::join!(hold(&lab, spec, cancel.clone()), canceller);
     assert_eq!(outcome.expect("held to its end").end, End::Cancelled);
     lab.finish().await;
 }

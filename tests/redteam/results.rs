@@ -2,10 +2,27 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
-use shuyu::sandbox::{CollectLimits, Collected, OutputRefused, ReadOnlyBind, SandboxError};
+use shuyu::sandbox::{CollectLimits, Collected, End, OutputRefused, ReadOnlyBind, SandboxError};
 
 use super::lab::{Lab, MIB, entries, gvisor, on};
+
+impl Lab {
+    /// Runs a Python program that must exit with 0, and copies its output.
+    pub async fn collected(
+        &self,
+        code: &str,
+        limits: &CollectLimits,
+    ) -> (Result<Collected, SandboxError>, PathBuf) {
+        let ran = self.run(self.python(code)).await;
+        assert_eq!(ran.outcome.end, End::Exited(0), "{}", ran.printed);
+        let destination = self.folder("collected", &[]);
+        let collected = ran.outcome.output.collect(&destination, limits).await;
+        ran.outcome.output.release().await.expect("released");
+        (collected, destination)
+    }
+}
 
 /// Runs a program that writes to the output directory, and says why its output is refused.
 async fn refused(code: &str, limits: CollectLimits) -> OutputRefused {

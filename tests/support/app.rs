@@ -67,7 +67,7 @@ impl TestApp {
 
         let clock = Clock::movable();
         let house = assembly::house(&settings, clock.clone()).await.unwrap();
-        let app = App::new(settings, house, Vec::new()).unwrap();
+        let app = App::new(settings, house, Vec::new(), None).unwrap();
         let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
         let reading = app.live.clone();

@@ -16,7 +16,7 @@ mod finding;
 mod lint;
 mod node;
 mod phases;
-mod quantity;
+pub(crate) mod quantity;
 mod section;
 mod tasks;
 pub mod write;

@@ -2,7 +2,7 @@
 
 /// Bytes of a size: a whole or decimal number with `B`, `KB`, `MB`, `GB`, `TB` (powers of 1000) or
 /// `KiB`, `MiB`, `GiB`, `TiB` (powers of 1024); without a unit, bytes.
-pub(super) fn read_size(text: &str) -> Option<u64> {
+pub(crate) fn read_size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -33,7 +33,7 @@ pub(super) fn write_size(bytes: u64) -> String {
 }
 
 /// Seconds of a span: a number with `s`, `m`, `h` or `d`; without a unit, seconds.
-pub(super) fn read_span(text: &str) -> Option<u64> {
+pub(crate) fn read_span(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let factor: u64 = match unit {
         "" | "s" => 1,

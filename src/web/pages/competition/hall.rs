@@ -9,6 +9,7 @@ use crate::contest::definition::{Column, FactQuestion, Sorting};
 use crate::contest::entry;
 use crate::contest::model::{Competition, ParticipantState, Phase, PhaseTime, Registration, Team};
 use crate::contest::{db as contest_db, terms_digest};
+use crate::lab::ask;
 use crate::scoring::leaderboard::Scores;
 use crate::store::Connection;
 use crate::submission::quota::{self, Quota};
@@ -108,6 +109,7 @@ struct Head<'a> {
     rank: Option<usize>,
     primary: Option<ColumnView>,
     board_shown: bool,
+    sandboxes: bool,
 }
 
 /// A quota as pages show it.
@@ -358,6 +360,7 @@ impl Hall {
             rank,
             primary: primary_column(&self.competition, self.locale),
             board_shown: self.sees_board(),
+            sandboxes: app.keeper.is_some() && ask::is_offered(&self.competition),
         })
     }
 

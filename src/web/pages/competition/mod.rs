@@ -9,6 +9,7 @@ mod latest;
 mod leaderboard;
 mod list;
 mod overview;
+mod sandbox;
 pub(in crate::web::pages) mod stream;
 pub(in crate::web::pages) mod submission;
 mod submissions;
@@ -34,6 +35,7 @@ pub(super) fn router() -> Router<App> {
         .merge(compare::router())
         .merge(submission::router())
         .merge(leaderboard::router())
+        .merge(sandbox::router())
 }
 
 pub(super) fn uploads() -> Router<App> {

@@ -1,0 +1,456 @@
+//! SQL of sandboxes, homes, tickets and visits.
+
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+
+use super::model::{Home, Sandbox, State, Used, Wanted};
+use crate::ids::{CompetitionId, HomeId, SandboxId, UserId};
+use crate::store::{Connection, Row, StoreError};
+
+fn sandbox(row: &AnyRow) -> Result<Sandbox, StoreError> {
+    Ok(Sandbox {
+        id: row.parsed("id")?,
+        competition: row.parsed("competition_id")?,
+        user: row.parsed("user_id")?,
+        home: row.parsed("home_id")?,
+        state: row.parsed("state")?,
+        wanted: row.parsed("wanted")?,
+        host: row.text_or_null("host")?,
+        requested_at: row.time("requested_at")?,
+        started_at: row.time_or_null("started_at")?,
+        ready_at: row.time_or_null("ready_at")?,
+        active_at: row.time_or_null("active_at")?,
+        paused_at: row.time_or_null("paused_at")?,
+        ended_at: row.time_or_null("ended_at")?,
+        deadline_at: row.time_or_null("deadline_at")?,
+        reason: row.text("reason")?,
+        message: row.text("message")?,
+        used: Used {
+            cpu_ms: row.int("cpu_ms")?,
+            memory_mib_s: row.int("memory_mib_s")?,
+            shown_bytes: row.int("shown_bytes")?,
+            kernels: row.int("kernels")?,
+            terminals: row.int("terminals")?,
+        },
+    })
+}
+
+fn home(row: &AnyRow) -> Result<Home, StoreError> {
+    let snapshot = row.text_or_null("snapshot_key")?.zip(row.time_or_null("snapshot_at")?);
+    Ok(Home {
+        id: row.parsed("id")?,
+        competition: row.parsed("competition_id")?,
+        user: row.parsed("user_id")?,
+        host: row.text_or_null("host")?,
+        bytes: u64::try_from(row.int("bytes")?).unwrap_or(0),
+        created_at: row.time("created_at")?,
+        snapshot,
+    })
+}
+
+/// Adds a sandbox that waits.
+pub async fn insert(conn: &mut Connection, s: &Sandbox) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO sandboxes (id, competition_id, user_id, home_id, state, wanted, requested_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(s.id.to_string())
+    .bind(s.competition.to_string())
+    .bind(s.user.to_string())
+    .bind(s.home.to_string())
+    .bind(s.state.as_str())
+    .bind(s.wanted.as_str())
+    .bind(s.requested_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The sandbox of this id.
+pub async fn by_id(conn: &mut Connection, id: SandboxId) -> Result<Option<Sandbox>, StoreError> {
+    let row = sqlx::query("SELECT * FROM sandboxes WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(sandbox).transpose()
+}
+
+/// A participant's sandbox in a competition that is not over; the newest that is, when there is none.
+pub async fn latest(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+) -> Result<Option<Sandbox>, StoreError> {
+    let row = sqlx::query(
+        "SELECT * FROM sandboxes WHERE competition_id = $1 AND user_id = $2 \
+         ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, requested_at DESC LIMIT 1",
+    )
+    .bind(competition.to_string())
+    .bind(user.to_string())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(sandbox).transpose()
+}
+
+/// Sandboxes of a competition that are not over, the oldest first.
+pub async fn open_in(conn: &mut Connection, competition: CompetitionId) -> Result<Vec<Sandbox>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM sandboxes WHERE competition_id = $1 AND ended_at IS NULL ORDER BY requested_at, id",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(sandbox).collect()
+}
+
+/// Sandboxes that a worker holds and that are not over.
+pub async fn held_by(conn: &mut Connection, host: &str) -> Result<Vec<Sandbox>, StoreError> {
+    let rows =
+        sqlx::query("SELECT * FROM sandboxes WHERE host = $1 AND ended_at IS NULL ORDER BY requested_at")
+            .bind(host)
+            .fetch_all(conn)
+            .await?;
+    rows.iter().map(sandbox).collect()
+}
+
+/// Sandboxes that wait for a place, in the order in which they get one: the competition that holds the
+/// fewest first, then by age.
+const WAITING: &str = "FROM sandboxes w LEFT JOIN (SELECT competition_id, COUNT(*) AS n FROM sandboxes \
+     WHERE state IN ('starting', 'ready', 'paused', 'stopping') AND ended_at IS NULL \
+     GROUP BY competition_id) held ON held.competition_id = w.competition_id \
+     WHERE w.state = 'waiting' AND w.ended_at IS NULL";
+const IN_TURN: &str = "ORDER BY COALESCE(held.n, 0), w.requested_at, w.id";
+
+/// The sandbox that gets the next place on a worker: one whose home is there, or nowhere yet.
+pub async fn next_waiting(conn: &mut Connection, host: &str) -> Result<Option<Sandbox>, StoreError> {
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "SELECT w.* {WAITING} AND w.home_id IN (SELECT id FROM homes WHERE host IS NULL OR host = $1) \
+         {IN_TURN} LIMIT 1"
+    )))
+    .bind(host)
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(sandbox).transpose()
+}
+
+/// How many wait before a sandbox; `None` when it does not wait.
+pub async fn ahead(conn: &mut Connection, id: SandboxId) -> Result<Option<i64>, StoreError> {
+    let rows =
+        sqlx::query(AssertSqlSafe(format!("SELECT w.id AS id {WAITING} {IN_TURN}"))).fetch_all(conn).await?;
+    let wanted = id.to_string();
+    for (place, row) in (0_i64..).zip(&rows) {
+        if row.text("id")? == wanted {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
+}
+
+/// How many places are taken on a worker.
+pub async fn places_taken(conn: &mut Connection, host: &str) -> Result<i64, StoreError> {
+    sqlx::query(
+        "SELECT COUNT(*) AS n FROM sandboxes WHERE host = $1 AND ended_at IS NULL \
+         AND state IN ('starting', 'ready', 'paused', 'stopping')",
+    )
+    .bind(host)
+    .fetch_one(conn)
+    .await?
+    .int("n")
+}
+
+/// How long the last hundred sandboxes kept their place on average, in milliseconds.
+pub async fn mean_stay_ms(conn: &mut Connection) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query(
+        "SELECT CAST(AVG(ended_at - started_at) AS BIGINT) AS mean FROM \
+         (SELECT ended_at, started_at FROM sandboxes WHERE ended_at IS NOT NULL AND started_at IS NOT NULL \
+          ORDER BY ended_at DESC LIMIT 100) AS latest",
+    )
+    .fetch_one(conn)
+    .await?;
+    row.int_or_null("mean")
+}
+
+/// A change of where a sandbox stands.
+#[derive(Clone, Debug)]
+pub struct Change<'a> {
+    /// From, or it is not made.
+    pub from: State,
+    /// To.
+    pub to: State,
+    /// The worker that holds it from now on.
+    pub host: Option<&'a str>,
+    /// When its session is over.
+    pub deadline_at: Option<Timestamp>,
+    /// Why, in a stable word.
+    pub reason: &'a str,
+}
+
+/// Changes where a sandbox stands; false when it stands elsewhere by now.
+pub async fn change(
+    conn: &mut Connection,
+    id: SandboxId,
+    change: &Change<'_>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    debug_assert!(change.from.may_become(change.to), "{} → {}", change.from, change.to);
+    let at = |wanted: State| (change.to == wanted).then(|| now.as_millisecond());
+    let over = change.to.is_over().then(|| now.as_millisecond());
+    let done = sqlx::query(
+        "UPDATE sandboxes SET state = $3, host = COALESCE($4, host), \
+         deadline_at = COALESCE($5, deadline_at), reason = $6, \
+         started_at = COALESCE(started_at, $7), ready_at = COALESCE(ready_at, $8), \
+         active_at = COALESCE($8, active_at), paused_at = $9, ended_at = $10 \
+         WHERE id = $1 AND state = $2",
+    )
+    .bind(id.to_string())
+    .bind(change.from.as_str())
+    .bind(change.to.as_str())
+    .bind(change.host.map(str::to_owned))
+    .bind(change.deadline_at.map(Timestamp::as_millisecond))
+    .bind(change.reason)
+    .bind(at(State::Starting))
+    .bind(at(State::Ready))
+    .bind(at(State::Paused))
+    .bind(over)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Keeps what the lab inside takes for its owner's.
+pub(super) async fn set_token(conn: &mut Connection, id: SandboxId, token: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE sandboxes SET token = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(token)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// What the lab inside takes for its owner's.
+pub(super) async fn token(conn: &mut Connection, id: SandboxId) -> Result<String, StoreError> {
+    sqlx::query("SELECT token FROM sandboxes WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_one(conn)
+        .await?
+        .text("token")
+}
+
+/// Writes what was asked of a sandbox.
+pub async fn set_wanted(conn: &mut Connection, id: SandboxId, wanted: Wanted) -> Result<(), StoreError> {
+    sqlx::query("UPDATE sandboxes SET wanted = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(wanted.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Writes what the organizer has to say to whoever uses a sandbox.
+pub async fn set_message(conn: &mut Connection, id: SandboxId, message: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE sandboxes SET message = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(message)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Adds to what a sandbox has used, and notes when a person last did something in it.
+pub async fn add_used(
+    conn: &mut Connection,
+    id: SandboxId,
+    more: &Used,
+    active_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE sandboxes SET cpu_ms = cpu_ms + $2, memory_mib_s = memory_mib_s + $3, \
+         shown_bytes = shown_bytes + $4, kernels = kernels + $5, terminals = terminals + $6, \
+         active_at = COALESCE($7, active_at) WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(more.cpu_ms)
+    .bind(more.memory_mib_s)
+    .bind(more.shown_bytes)
+    .bind(more.kernels)
+    .bind(more.terminals)
+    .bind(active_at.map(Timestamp::as_millisecond))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+// Homes -------------------------------------------------------------------------------------------
+
+/// A participant's home in a competition.
+pub async fn home_of(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+) -> Result<Option<Home>, StoreError> {
+    let row =
+        sqlx::query("SELECT * FROM homes WHERE competition_id = $1 AND user_id = $2 AND removed_at IS NULL")
+            .bind(competition.to_string())
+            .bind(user.to_string())
+            .fetch_optional(conn)
+            .await?;
+    row.as_ref().map(home).transpose()
+}
+
+/// The home of this id.
+pub async fn home_by_id(conn: &mut Connection, id: HomeId) -> Result<Option<Home>, StoreError> {
+    let row =
+        sqlx::query("SELECT * FROM homes WHERE id = $1").bind(id.to_string()).fetch_optional(conn).await?;
+    row.as_ref().map(home).transpose()
+}
+
+/// Adds a home that is on nobody's disk yet.
+pub async fn insert_home(conn: &mut Connection, h: &Home) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO homes (id, competition_id, user_id, bytes, created_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(h.id.to_string())
+    .bind(h.competition.to_string())
+    .bind(h.user.to_string())
+    .bind(i64::try_from(h.bytes).unwrap_or(i64::MAX))
+    .bind(h.created_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a worker has a home on its disk.
+pub async fn set_home_host(conn: &mut Connection, id: HomeId, host: Option<&str>) -> Result<(), StoreError> {
+    sqlx::query("UPDATE homes SET host = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(host.map(str::to_owned))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Notes a home's newest snapshot; gives the object of the one before it.
+pub async fn set_snapshot(
+    conn: &mut Connection,
+    id: HomeId,
+    key: &str,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let before = home_by_id(&mut *conn, id).await?.and_then(|home| home.snapshot).map(|(key, _)| key);
+    sqlx::query("UPDATE homes SET snapshot_key = $2, snapshot_at = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(key)
+        .bind(now.as_millisecond())
+        .execute(conn)
+        .await?;
+    Ok(before)
+}
+
+/// Notes that a home is gone.
+pub async fn remove_home(conn: &mut Connection, id: HomeId, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("UPDATE homes SET removed_at = $2, host = NULL WHERE id = $1")
+        .bind(id.to_string())
+        .bind(now.as_millisecond())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+// The way in --------------------------------------------------------------------------------------
+
+/// Adds a ticket.
+pub(super) async fn insert_ticket(
+    conn: &mut Connection,
+    digest: &str,
+    (sandbox, user): (SandboxId, UserId),
+    expires_at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO sandbox_tickets (digest, sandbox_id, user_id, expires_at) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(digest)
+    .bind(sandbox.to_string())
+    .bind(user.to_string())
+    .bind(expires_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Uses a ticket to a sandbox up; `None` when it is unknown, used, too old or another sandbox's.
+pub(super) async fn use_ticket(
+    conn: &mut Connection,
+    digest: &str,
+    sandbox: SandboxId,
+    now: Timestamp,
+) -> Result<Option<UserId>, StoreError> {
+    let row = sqlx::query(
+        "UPDATE sandbox_tickets SET used_at = $3 WHERE digest = $1 AND sandbox_id = $2 \
+         AND used_at IS NULL AND expires_at > $3 RETURNING user_id",
+    )
+    .bind(digest)
+    .bind(sandbox.to_string())
+    .bind(now.as_millisecond())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| row.parsed("user_id")).transpose()
+}
+
+/// Adds a visit.
+pub(super) async fn insert_visit(
+    conn: &mut Connection,
+    digest: &str,
+    (sandbox, user): (SandboxId, UserId),
+    (now, expires_at): (Timestamp, Timestamp),
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO sandbox_visits (digest, sandbox_id, user_id, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(digest)
+    .bind(sandbox.to_string())
+    .bind(user.to_string())
+    .bind(now.as_millisecond())
+    .bind(expires_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whose visit a cookie on a sandbox's origin is: somebody who is signed in on the main site still, and
+/// still takes part.
+pub(super) async fn visitor(
+    conn: &mut Connection,
+    digest: &str,
+    sandbox: SandboxId,
+    now: Timestamp,
+) -> Result<Option<UserId>, StoreError> {
+    let row = sqlx::query(
+        "SELECT v.user_id AS user_id FROM sandbox_visits v \
+         JOIN sandboxes b ON b.id = v.sandbox_id AND b.user_id = v.user_id \
+         JOIN users u ON u.id = v.user_id AND u.disabled_at IS NULL \
+         JOIN participants p ON p.competition_id = b.competition_id AND p.user_id = v.user_id \
+         AND p.state = 'approved' \
+         WHERE v.digest = $1 AND v.sandbox_id = $2 AND v.expires_at > $3 AND EXISTS \
+         (SELECT 1 FROM sessions s WHERE s.user_id = v.user_id AND s.expires_at > $3 \
+          AND (s.revoked_at IS NULL OR s.revoked_at > $3))",
+    )
+    .bind(digest)
+    .bind(sandbox.to_string())
+    .bind(now.as_millisecond())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| row.parsed("user_id")).transpose()
+}
+
+/// Forgets tickets and visits that are over.
+pub async fn sweep_visits(conn: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
+    for table in ["sandbox_tickets", "sandbox_visits"] {
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} WHERE expires_at <= $1")))
+            .bind(now.as_millisecond())
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The participant's sandbox: ask for one, wait for it, go into it, stop it.
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Form, Router};
+use serde::{Deserialize, Serialize};
+
+use super::hall::Hall;
+use crate::lab::ask::{self, AskError, Place};
+use crate::lab::model::{Grant, Sandbox, State as Stands, Used, Wanted};
+use crate::lab::{db, ticket};
+use crate::web::App;
+use crate::web::error::PageError;
+use crate::web::guard::User;
+use crate::web::page::Frame;
+use crate::web::tunnel;
+
+pub(super) fn router() -> Router<App> {
+    Router::new()
+        .route("/competitions/{slug}/sandbox", get(page))
+        .route("/competitions/{slug}/sandbox/live", get(live))
+        .route("/competitions/{slug}/sandbox/open", post(open))
+        .route("/competitions/{slug}/sandbox/enter", post(enter))
+        .route("/competitions/{slug}/sandbox/stop", post(stop))
+}
+
+/// A sandbox as its owner sees it.
+#[derive(Serialize)]
+struct SandboxView {
+    state: &'static str,
+    over: bool,
+    stopping: bool,
+    requested_at: jiff::Timestamp,
+    ready_at: Option<jiff::Timestamp>,
+    deadline_at: Option<jiff::Timestamp>,
+    reason: String,
+    message: String,
+    used: Used,
+    cpu_seconds: i64,
+    memory_gib_hours: f64,
+    place: Option<Place>,
+}
+
+/// What each sandbox of the competition gets, in bytes and seconds.
+#[derive(Serialize)]
+struct GrantView {
+    cpus: f64,
+    memory: u64,
+    disk: u64,
+    idle_seconds: u64,
+    session_seconds: u64,
+}
+
+impl From<Grant> for GrantView {
+    fn from(grant: Grant) -> Self {
+        Self {
+            cpus: grant.cpus,
+            memory: grant.memory,
+            disk: grant.disk,
+            idle_seconds: grant.idle.as_secs(),
+            session_seconds: grant.session.as_secs(),
+        }
+    }
+}
+
+async fn hall(app: &App, frame: &Frame, slug: &str) -> Result<Hall, PageError> {
+    let hall = Hall::enter(app, frame, slug).await?;
+    match ask::is_offered(&hall.competition) {
+        true => Ok(hall),
+        false => Err(PageError::not_found()),
+    }
+}
+
+/// The visitor's own sandbox, the newest there is.
+async fn own(app: &App, hall: &Hall, user: &User) -> Result<Option<Sandbox>, PageError> {
+    let mut conn = app.db.read().await?;
+    Ok(db::latest(&mut conn, hall.competition.id, user.actor.user).await?)
+}
+
+async fn page(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
+    let hall = hall(&app, &frame, &slug).await?;
+    let sandbox = own(&app, &hall, &user).await?;
+    let mut view = None;
+    if let Some(s) = &sandbox {
+        let places = i64::from(app.settings.sandboxes.places);
+        let place = ask::place(&mut *app.db.read().await?, s.id, places).await?;
+        view = Some(SandboxView {
+            state: s.state.as_str(),
+            over: s.state.is_over(),
+            stopping: s.wanted != Wanted::Running && !s.state.is_over(),
+            requested_at: s.requested_at,
+            ready_at: s.ready_at,
+            deadline_at: s.deadline_at,
+            reason: s.reason.clone(),
+            message: s.message.clone(),
+            used: s.used,
+            cpu_seconds: s.used.cpu_ms / 1000,
+            memory_gib_hours: s.used.memory_mib_s as f64 / 1024.0 / 3600.0,
+            place,
+        });
+    }
+    let grant = Grant::of(hall.competition.definition.sandbox.as_ref());
+    hall.page(&app, &frame, "competition/sandbox.html", "sandbox")
+        .await?
+        .with("s", &view)
+        .with("grant", &GrantView::from(grant))
+        .with("datasets", &hall.competition.definition.datasets)
+        .with("reachable", &!app.settings.sandboxes.host.is_empty())
+        .render()
+}
+
+async fn live(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    headers: HeaderMap,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
+    let hall = hall(&app, &frame, &slug).await?;
+    let sandbox = own(&app, &hall, &user).await?.ok_or_else(PageError::not_found)?;
+    let who = user.actor.user.to_string();
+    Ok(app.live.stream(&who, vec![ask::topic(sandbox.id)], &headers).await?.into_response())
+}
+
+async fn open(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
+    let hall = hall(&app, &frame, &slug).await?;
+    let ends_at = hall.phases.last().and_then(|phase| phase.ends_at);
+    ask::open(&app.house, &hall.competition, ends_at, user.actor.user, &hall.terms).await?;
+    Ok(frame.go(&format!("{}/sandbox", hall.base())))
+}
+
+/// To the sandbox's own origin, with a ticket that opens it once.
+async fn enter(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
+    let hall = hall(&app, &frame, &slug).await?;
+    let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
+    let sandbox = sandbox.ok_or(AskError::None)?;
+    if !matches!(sandbox.state, Stands::Ready | Stands::Paused) {
+        return Ok(frame.go(&format!("{}/sandbox", hall.base())));
+    }
+    let secret = ticket::make(&app.house, &sandbox).await?;
+    Ok(frame.go(&tunnel::address(&app, sandbox.id, &secret)))
+}
+
+#[derive(Deserialize)]
+struct Stopping {
+    #[serde(default)]
+    reset: String,
+}
+
+async fn stop(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+    Form(form): Form<Stopping>,
+) -> Result<Response, PageError> {
+    let hall = hall(&app, &frame, &slug).await?;
+    let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
+    let sandbox = sandbox.ok_or(AskError::None)?;
+    let wanted = if form.reset == "yes" { Wanted::Reset } else { Wanted::Stopped };
+    ask::stop(&app.house, sandbox.id, user.actor.user, wanted).await?;
+    Ok(frame.go(&format!("{}/sandbox", hall.base())))
+}

@@ -1,0 +1,394 @@
+//! Hands one request on to a server inside a sandbox, and its answer back: HTTP, and WebSockets as
+//! they are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, SET_COOKIE, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+
+use super::frames::Frames;
+use super::policy::{self, Verdict};
+use crate::clock::Clock;
+use crate::lab::gauge::{Gauge, Spent};
+
+/// Bytes read at once of a connection that was upgraded.
+const PIECE: usize = 16 << 10;
+
+/// What belongs to one connection and goes no further (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 6] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authorization"),
+    HeaderName::from_static("te"),
+    HeaderName::from_static("trailer"),
+    HeaderName::from_static("transfer-encoding"),
+];
+
+/// Why a request was not answered from inside.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ForwardError {
+    /// What is asked for is larger than may be shown at once.
+    #[error("this file has {0} bytes, more than may be shown at once")]
+    TooLarge(u64),
+    /// The session has shown as much as it may.
+    #[error(transparent)]
+    Spent(#[from] Spent),
+    /// The server inside did not speak as it should.
+    #[error("the server inside the sandbox broke off: {0}")]
+    Broken(#[from] hyper::Error),
+}
+
+/// What a request is handed on with.
+#[derive(Clone)]
+pub(super) struct Way {
+    /// The cookies of ours, which go no further.
+    pub ours: Vec<String>,
+    /// What the server inside takes for the owner's; the browser never sees it.
+    pub token: HeaderValue,
+    /// Counts what is shown.
+    pub gauge: Arc<Gauge>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Hands a request on over a fresh connection to the server inside.
+pub(super) async fn forward<S>(
+    stream: S,
+    mut request: Request,
+    verdict: Verdict,
+    way: Way,
+) -> Result<Response, ForwardError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if verdict != Verdict::Interface {
+        way.gauge.check()?;
+    }
+    let upgrade = request.headers().get(UPGRADE).cloned().filter(|_| wants_upgrade(request.headers()));
+    let theirs = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    note(&way, request.method(), request.uri().path());
+    inward(request.headers_mut(), &way, upgrade);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection into a sandbox broke off");
+        }
+    });
+    // the server inside is asked by path, as by a browser that sits there
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    if let Ok(uri) = path.parse() {
+        *request.uri_mut() = uri;
+    }
+    let mut answer = sender.send_request(request).await?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        if let Some(theirs) = theirs {
+            let inside = hyper::upgrade::on(&mut answer);
+            tokio::spawn(async move {
+                if let (Ok(theirs), Ok(inside)) = tokio::join!(theirs, inside) {
+                    splice(TokioIo::new(theirs), TokioIo::new(inside), way).await;
+                }
+            });
+        }
+        return Ok(answer.map(|_| Body::empty()));
+    }
+    outward(answer.headers_mut(), &way);
+    if verdict == Verdict::Capped
+        && let Some(length) = length(answer.headers()).filter(|length| *length > policy::SHOWN_AT_ONCE)
+    {
+        return Err(ForwardError::TooLarge(length));
+    }
+    let counted = verdict != Verdict::Interface;
+    Ok(answer.map(|body| if counted { shown(Body::new(body), way) } else { Body::new(body) }))
+}
+
+fn wants_upgrade(headers: &HeaderMap) -> bool {
+    let words = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    words.flat_map(|line| line.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"))
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Notes what only a person does, and what is started.
+fn note(way: &Way, method: &Method, path: &str) {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return;
+    }
+    way.gauge.active(way.clock.now());
+    if *method == Method::POST {
+        match path.trim_end_matches('/') {
+            "/api/kernels" | "/api/sessions" => way.gauge.kernel(),
+            "/api/terminals" => way.gauge.terminal(),
+            _ => {}
+        }
+    }
+}
+
+/// The headers as they go in: without our cookies and the browser's own credentials.
+fn inward(headers: &mut HeaderMap, way: &Way, upgrade: Option<HeaderValue>) {
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    let ours = |pair: &str| way.ours.iter().any(|name| pair.split('=').next() == Some(name));
+    let kept: Vec<String> = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty() && !ours(pair))
+        .map(str::to_owned)
+        .collect();
+    headers.remove(COOKIE);
+    if let Ok(value) = HeaderValue::from_str(&kept.join("; "))
+        && !kept.is_empty()
+    {
+        headers.insert(COOKIE, value);
+    }
+    headers.insert(AUTHORIZATION, way.token.clone());
+    headers.insert(HOST, HeaderValue::from_static("localhost"));
+    match upgrade {
+        Some(protocol) => {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, protocol);
+        }
+        None => {
+            headers.remove(CONNECTION);
+            headers.remove(UPGRADE);
+        }
+    }
+}
+
+/// The headers as they come out: the server inside cannot set a cookie of ours.
+fn outward(headers: &mut HeaderMap, way: &Way) {
+    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]) {
+        headers.remove(name);
+    }
+    let kept: Vec<HeaderValue> = headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .filter(|value| {
+            let name = value.to_str().ok().and_then(|cookie| cookie.split('=').next()).map(str::trim);
+            name.is_some_and(|name| !way.ours.iter().any(|ours| ours == name))
+        })
+        .cloned()
+        .collect();
+    headers.remove(SET_COOKIE);
+    for cookie in kept {
+        headers.append(SET_COOKIE, cookie);
+    }
+}
+
+/// A body that is counted and slowed as it goes out, and breaks off when the budget is spent.
+fn shown(body: Body, way: Way) -> Body {
+    let pieces = body.into_data_stream().then(move |piece| {
+        let way = way.clone();
+        async move {
+            let piece: Bytes = piece.map_err(std::io::Error::other)?;
+            let wait = way.gauge.show(piece.len() as u64, way.clock.now()).map_err(std::io::Error::other)?;
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            Ok::<_, std::io::Error>(piece)
+        }
+    });
+    Body::from_stream(pieces)
+}
+
+/// Passes the bytes of an upgraded connection both ways until one side ends it. What comes out is
+/// counted; what goes in tells whether a person is at work.
+async fn splice<A, B>(browser: A, inside: B, way: Way)
+where
+    A: AsyncRead + AsyncWrite + Send + 'static,
+    B: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (from_browser, to_browser) = tokio::io::split(browser);
+    let (from_inside, to_inside) = tokio::io::split(inside);
+    let inward = pass(from_browser, to_inside, |passed, _| {
+        if passed > 0 {
+            way.gauge.active(way.clock.now());
+        }
+        Ok(Duration::ZERO)
+    });
+    let outward = pass(from_inside, to_browser, |_, payload| match payload {
+        0 => Ok(Duration::ZERO),
+        bytes => way.gauge.show(bytes, way.clock.now()),
+    });
+    // whichever ends first ends both: half of a WebSocket is of no use
+    tokio::select! {
+        () = inward => {}
+        () = outward => {}
+    }
+}
+
+async fn pass<A, B>(
+    mut from: ReadHalf<A>,
+    mut to: WriteHalf<B>,
+    mut note: impl FnMut(u64, u64) -> Result<Duration, Spent>,
+) where
+    A: AsyncRead,
+    B: AsyncWrite,
+{
+    let mut frames = Frames::default();
+    let mut piece = vec![0; PIECE];
+    while let Ok(read) = from.read(&mut piece).await {
+        if read == 0 {
+            break;
+        }
+        let passed = frames.pass(&piece[..read]);
+        let Ok(wait) = note(passed.data, passed.payload) else { break };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        if to.write_all(&piece[..read]).await.is_err() || to.flush().await.is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::any;
+    use jiff::Timestamp;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// What the server inside saw of the headers; a WebSocket's bytes come back as they are.
+    async fn inside(mut request: Request) -> Response {
+        if request.headers().contains_key(UPGRADE) {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let (mut from, mut to) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
+                tokio::io::copy(&mut from, &mut to).await.unwrap();
+            });
+            let answer = Response::builder().status(101).header(UPGRADE, "websocket");
+            return answer.header(CONNECTION, "upgrade").body(Body::empty()).unwrap();
+        }
+        let mut lines: Vec<String> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.push(format!("{} {}", request.method(), request.uri()));
+        lines.sort();
+        Response::builder()
+            .header(SET_COOKIE, "_xsrf=1")
+            .header(SET_COOKIE, "ours=forged; Path=/")
+            .body(Body::from(lines.join("\n")))
+            .unwrap()
+    }
+
+    fn way() -> Way {
+        Way {
+            ours: vec!["ours".to_owned()],
+            token: HeaderValue::from_static("token secret"),
+            gauge: Arc::new(Gauge::new(0, Timestamp::UNIX_EPOCH)),
+            clock: Clock::system(),
+        }
+    }
+
+    /// The server inside, and a proxy in front of it that a browser may talk to.
+    async fn serve(way: Way, verdict: Verdict) -> String {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(server, Router::new().fallback(any(inside))).await.unwrap() });
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let front = proxy.local_addr().unwrap();
+        let handler = move |request: Request| {
+            let way = way.clone();
+            async move {
+                let stream = TcpStream::connect(address).await.unwrap();
+                forward(stream, request, verdict, way).await.map_err(|error| error.to_string())
+            }
+        };
+        tokio::spawn(async move { axum::serve(proxy, Router::new().fallback(any(handler))).await.unwrap() });
+        front.to_string()
+    }
+
+    #[tokio::test]
+    async fn our_cookie_and_the_browsers_credentials_stay_outside() {
+        let way = way();
+        let front = serve(way.clone(), Verdict::Content).await;
+        let answer = reqwest::Client::new()
+            .post(format!("http://{front}/api/kernels?x=1"))
+            .header("cookie", "a=1; ours=visit; _xsrf=2")
+            .header("authorization", "Bearer stolen")
+            .body("{}")
+            .send()
+            .await
+            .unwrap();
+        let cookies: Vec<_> = answer.headers().get_all(SET_COOKIE).iter().collect();
+        assert_eq!(cookies, ["_xsrf=1"], "the server inside sets no cookie of ours");
+        let seen = answer.text().await.unwrap();
+        for line in ["authorization: token secret", "cookie: a=1; _xsrf=2", "host: localhost"] {
+            assert!(seen.contains(line), "{line} in {seen}");
+        }
+        assert!(seen.contains("POST /api/kernels?x=1") && !seen.contains("visit"), "{seen}");
+        let taken = way.gauge.take();
+        assert_eq!((taken.kernels, taken.shown), (1, seen.len() as u64));
+        assert!(taken.active_at.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_comes_without_a_person_is_no_activity_and_the_interface_is_not_counted() {
+        let way = way();
+        let front = serve(way.clone(), Verdict::Interface).await;
+        reqwest::get(format!("http://{front}/static/x.js")).await.unwrap().text().await.unwrap();
+        assert_eq!(way.gauge.take(), crate::lab::gauge::Taken::default());
+    }
+
+    #[tokio::test]
+    async fn a_websocket_passes_both_ways_and_only_data_is_activity() {
+        let way = way();
+        let front = serve(way.clone(), Verdict::Content).await;
+        let mut browser = TcpStream::connect(&front).await.unwrap();
+        let hello = format!(
+            "GET /api/kernels/1/channels HTTP/1.1\r\nHost: {front}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        browser.write_all(hello.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(browser.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        let ping = [0x89, 0x80, 1, 2, 3, 4];
+        browser.write_all(&ping).await.unwrap();
+        let mut back = [0; 6];
+        browser.read_exact(&mut back).await.unwrap();
+        assert_eq!(back, ping);
+        assert_eq!(way.gauge.take(), crate::lab::gauge::Taken::default(), "a ping is nobody");
+        let text = [0x81, 0x83, 1, 2, 3, 4, b'a', b'b', b'c'];
+        browser.write_all(&text).await.unwrap();
+        let mut back = [0; 9];
+        browser.read_exact(&mut back).await.unwrap();
+        assert_eq!(back, text);
+        let taken = way.gauge.take();
+        assert_eq!(taken.shown, 3);
+        assert!(taken.active_at.is_some());
+        browser.shutdown().await.unwrap();
+        assert_eq!(browser.read(&mut back).await.unwrap(), 0, "one end ends the other");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_spent_shows_nothing_more() {
+        let way = way();
+        way.gauge.show(crate::lab::gauge::BUDGET, Timestamp::UNIX_EPOCH).unwrap();
+        let front = serve(way, Verdict::Content).await;
+        let answer = reqwest::get(format!("http://{front}/api/contents/a")).await.unwrap();
+        assert!(answer.text().await.unwrap().contains("as much as it may"));
+    }
+}

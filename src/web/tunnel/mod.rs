@@ -1,0 +1,169 @@
+//! The way into a sandbox: each has an origin of its own (`{id}.…`), behind which the server inside
+//! answers over the relay. Nothing of the main site is there but the shell around the lab, under
+//! `/shuyu/`.
+//!
+//! Whoever comes shows the visit's cookie, which a ticket from the main site left there. A request that
+//! changes something, and every WebSocket, must come from this origin itself.
+
+mod forward;
+mod frames;
+mod policy;
+mod shell;
+
+use axum::extract::{Request, State};
+use axum::http::header::{COOKIE, HOST, HeaderName, ORIGIN, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use self::forward::{ForwardError, Way, forward};
+use self::policy::Verdict;
+use super::App;
+use super::error::PageError;
+use crate::ids::{SandboxId, UserId};
+use crate::lab::keeper::{LAB_PORT, ReachError};
+use crate::lab::ticket;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+fn scheme(app: &App) -> &'static str {
+    if app.settings.is_https() { "https" } else { "http" }
+}
+
+/// A sandbox's own origin.
+fn origin(app: &App, id: SandboxId) -> String {
+    format!("{}://{}", scheme(app), app.settings.sandboxes.host.replace("{id}", &id.to_string()))
+}
+
+/// Where a sandbox's own origin is, with the ticket that opens it once.
+pub(super) fn address(app: &App, id: SandboxId, ticket: &str) -> String {
+    format!("{}/shuyu/enter?ticket={ticket}", origin(app, id))
+}
+
+/// The cookie of a visit. With TLS the browser itself guards the name's prefix.
+fn visit_cookie(app: &App) -> &'static str {
+    if app.settings.is_https() { "__Host-shuyu_sandbox" } else { "shuyu_sandbox" }
+}
+
+/// The sandbox whose own origin a request is for, if it is for one.
+fn sandbox_of(app: &App, headers: &HeaderMap) -> Option<SandboxId> {
+    let (before, after) = app.settings.sandboxes.host.split_once("{id}")?;
+    let host = headers.get(HOST)?.to_str().ok()?.to_ascii_lowercase();
+    host.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+}
+
+/// Takes requests for sandboxes' own origins out of the way of the pages.
+pub(super) async fn own_origin(State(app): State<App>, request: Request, next: Next) -> Response {
+    let Some(id) = sandbox_of(&app, request.headers()) else { return next.run(request).await };
+    answer(&app, id, request).await.unwrap_or_else(PageError::into_response)
+}
+
+async fn answer(app: &App, id: SandboxId, request: Request) -> Result<Response, PageError> {
+    let path = request.uri().path();
+    if path == "/shuyu/enter" {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        return shell::enter(app, id, &query).await;
+    }
+    if let Some(asset) = path.strip_prefix("/shuyu/static/") {
+        return shell::asset(asset).await;
+    }
+    if !is_from(&origin(app, id), request.method(), request.headers()) {
+        return Err(PageError::plain(StatusCode::FORBIDDEN, "cross-site"));
+    }
+    let Some(user) = visitor(app, id, request.headers()).await? else {
+        return Err(PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed"));
+    };
+    match path {
+        "/" | "/shuyu" | "/shuyu/" => shell::page(app, id, user, request).await,
+        "/shuyu/state" => shell::state(app, id).await,
+        _ if path.starts_with("/shuyu/") => Err(PageError::not_found()),
+        _ => lab(app, id, request).await,
+    }
+}
+
+/// Whether a request may come: what changes something, and every WebSocket, from this origin alone; what
+/// a page elsewhere embeds or fetches not at all.
+fn is_from(origin: &str, method: &Method, headers: &HeaderMap) -> bool {
+    let changes = !matches!(*method, Method::GET | Method::HEAD) || headers.contains_key(UPGRADE);
+    let own = headers.get(ORIGIN).map(|given| given.as_bytes() == origin.as_bytes());
+    let site = headers.get(SEC_FETCH_SITE).and_then(|site| site.to_str().ok());
+    match own {
+        Some(own) => own,
+        None if changes => false,
+        None => matches!(site, None | Some("same-origin" | "none")),
+    }
+}
+
+/// Whose visit a request's cookie is.
+async fn visitor(app: &App, id: SandboxId, headers: &HeaderMap) -> Result<Option<UserId>, PageError> {
+    let name = visit_cookie(app);
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let Some((_, secret)) = pairs.find(|(given, _)| *given == name) else { return Ok(None) };
+    let mut conn = app.db.read().await?;
+    Ok(ticket::visitor(&mut conn, id, secret, app.clock.now()).await?)
+}
+
+/// Hands a request on to the lab inside.
+async fn lab(app: &App, id: SandboxId, request: Request) -> Result<Response, PageError> {
+    let unavailable = || PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "sandbox-unreachable");
+    let query = request.uri().query().unwrap_or_default();
+    let verdict = policy::judge(request.method(), request.uri().path(), query);
+    match verdict {
+        Verdict::Closed => return Err(PageError::not_found()),
+        Verdict::Export => return Err(PageError::plain(StatusCode::FORBIDDEN, "sandbox-export")),
+        Verdict::Interface | Verdict::Content | Verdict::Capped => {}
+    }
+    let keeper = app.keeper.as_ref().ok_or_else(unavailable)?;
+    let way_in = keeper.way_in(id).map_err(|_| unavailable())?;
+    let stream = keeper.dial(id, LAB_PORT).await.map_err(|error| {
+        match error {
+            ReachError::NotHere => {}
+            error => tracing::warn!(sandbox = %id, %error, "a sandbox cannot be reached"),
+        }
+        unavailable()
+    })?;
+    let token = HeaderValue::from_str(&format!("token {}", way_in.token)).map_err(|_| unavailable())?;
+    let way = Way {
+        ours: vec![visit_cookie(app).to_owned()],
+        token,
+        gauge: way_in.gauge,
+        clock: app.clock.clone(),
+    };
+    match forward(stream, request, verdict, way).await {
+        Ok(response) => Ok(response),
+        Err(ForwardError::TooLarge(_)) => Err(PageError::plain(StatusCode::FORBIDDEN, "sandbox-export")),
+        Err(ForwardError::Spent(_)) => Err(PageError::plain(StatusCode::FORBIDDEN, "sandbox-spent")),
+        Err(ForwardError::Broken(error)) => {
+            tracing::info!(sandbox = %id, %error, "the lab broke a request off");
+            Err(unavailable())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_pages_change_anything() {
+        let own = "http://x.localhost:8080";
+        let request = |method: Method, pairs: &[(HeaderName, &'static str)]| {
+            let headers = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            is_from(own, &method, &headers.collect())
+        };
+        let foreign = "http://evil.example";
+        assert!(request(Method::GET, &[]));
+        assert!(request(Method::GET, &[(SEC_FETCH_SITE, "none")]));
+        assert!(request(Method::GET, &[(SEC_FETCH_SITE, "same-origin")]));
+        assert!(!request(Method::GET, &[(SEC_FETCH_SITE, "cross-site")]));
+        assert!(!request(Method::GET, &[(SEC_FETCH_SITE, "same-site")]));
+        assert!(!request(Method::GET, &[(ORIGIN, foreign)]));
+        assert!(!request(Method::GET, &[(UPGRADE, "websocket")]), "a WebSocket says where it comes from");
+        assert!(!request(Method::GET, &[(UPGRADE, "websocket"), (ORIGIN, foreign)]));
+        assert!(request(Method::GET, &[(UPGRADE, "websocket"), (ORIGIN, own)]));
+        assert!(!request(Method::POST, &[]));
+        assert!(!request(Method::POST, &[(ORIGIN, "null")]));
+        assert!(request(Method::POST, &[(ORIGIN, own)]));
+    }
+}

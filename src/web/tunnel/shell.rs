@@ -1,0 +1,107 @@
+//! What is ours on a sandbox's own origin: the door, and the page around the lab.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, SET_COOKIE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+
+use super::visit_cookie;
+use crate::contest::db as contest_db;
+use crate::ids::{SandboxId, UserId};
+use crate::lab::model::Sandbox;
+use crate::lab::{db, gauge, ticket};
+use crate::web::error::PageError;
+use crate::web::page::Frame;
+use crate::web::{App, assets};
+
+/// The shell frames the lab of its own origin, and loads nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// A static file of ours.
+pub(super) async fn asset(path: &str) -> Result<Response, PageError> {
+    let (version, path) = path.split_once('/').ok_or_else(PageError::not_found)?;
+    assets::serve(axum::extract::Path((version.to_owned(), path.to_owned()))).await
+}
+
+async fn open(app: &App, id: SandboxId) -> Result<Sandbox, PageError> {
+    let found = db::by_id(&mut *app.db.read().await?, id).await?;
+    let open = found.filter(|sandbox| !sandbox.state.is_over());
+    open.ok_or_else(|| PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed"))
+}
+
+/// Lets whoever brings a ticket in, once, and leaves the visit's cookie.
+pub(super) async fn enter(app: &App, id: SandboxId, query: &str) -> Result<Response, PageError> {
+    let closed = || PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed");
+    let secret = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).ok_or_else(closed)?;
+    let sandbox = open(app, id).await?;
+    let (visit, ends) = ticket::redeem(&app.house, &sandbox, secret).await?.ok_or_else(closed)?;
+    let seconds = ends.duration_since(app.clock.now()).as_secs().max(0);
+    let secure = if app.settings.is_https() { "; Secure" } else { "" };
+    let name = visit_cookie(app);
+    let cookie = format!("{name}={visit}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
+    let cookie = HeaderValue::from_str(&cookie).map_err(|error| PageError::internal(&error))?;
+    let to = HeaderValue::from_static("/shuyu/");
+    let kept = HeaderValue::from_static("no-store");
+    Ok((StatusCode::SEE_OTHER, [(LOCATION, to), (SET_COOKIE, cookie), (CACHE_CONTROL, kept)]).into_response())
+}
+
+/// The page around the lab: time left, what has been shown, and the lab in a frame.
+pub(super) async fn page(
+    app: &App,
+    id: SandboxId,
+    user: UserId,
+    request: Request,
+) -> Result<Response, PageError> {
+    use axum::extract::FromRequestParts as _;
+
+    let (mut parts, _) = request.into_parts();
+    let frame = Frame::from_request_parts(&mut parts, app).await?;
+    let sandbox = open(app, id).await?;
+    let mut conn = app.db.read().await?;
+    let competition = contest_db::by_id(&mut conn, sandbox.competition).await?;
+    let competition = competition.ok_or_else(PageError::not_found)?;
+    drop(conn);
+    let locale = if frame.lang() == crate::web::lang::Lang::Zh { "zh" } else { "en" };
+    let page = frame
+        .page("sandbox/shell.html")
+        .with("title", competition.title(locale))
+        .with("back", &format!("{}/competitions/{}/sandbox", app.settings.public_url, competition.slug))
+        .with("state", &state_of(app, &sandbox))
+        .with("person", &user.to_string());
+    let mut response = page.render()?;
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    Ok(response)
+}
+
+/// What the shell shows of a sandbox.
+#[derive(Serialize)]
+struct StateView {
+    state: &'static str,
+    /// Seconds until the session is over.
+    left_seconds: Option<i64>,
+    /// Bytes of content shown, and how many may be.
+    shown: u64,
+    budget: u64,
+    message: String,
+}
+
+fn state_of(app: &App, sandbox: &Sandbox) -> StateView {
+    let now = app.clock.now();
+    let here = app.keeper.as_ref().and_then(|keeper| keeper.way_in(sandbox.id).ok());
+    StateView {
+        state: sandbox.state.as_str(),
+        left_seconds: sandbox.deadline_at.map(|end| end.duration_since(now).as_secs().max(0)),
+        shown: here.map_or(0, |way| way.gauge.shown()),
+        budget: gauge::BUDGET,
+        message: sandbox.message.clone(),
+    }
+}
+
+/// The same for the shell's script, which asks every few seconds.
+pub(super) async fn state(app: &App, id: SandboxId) -> Result<Response, PageError> {
+    let sandbox = open(app, id).await?;
+    Ok(Json(state_of(app, &sandbox)).into_response())
+}

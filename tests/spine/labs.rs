@@ -1,0 +1,169 @@
+//! Sandboxes as they are asked for, wait for a place, and are entered; without a container.
+
+use shuyu::contest::entry::{self, EntryError};
+use shuyu::contest::model::ParticipantState;
+use shuyu::contest::terms_digest;
+use shuyu::ids::UserId;
+use shuyu::lab::ask::{self, AskError};
+use shuyu::lab::db::{self, Change};
+use shuyu::lab::model::{Sandbox, State, Wanted};
+use shuyu::lab::ticket;
+use shuyu::people::Visitor;
+
+use super::bundles::native;
+use super::world::{Contest, World};
+
+async fn offered(world: &World, slug: &str) -> Contest {
+    world.import(slug, &native().edit("shuyu:", "shuyu:\n  sandbox: {image: python, session: 2h}")).await
+}
+
+async fn open(world: &World, contest: &Contest, user: UserId) -> Result<Sandbox, AskError> {
+    let terms = terms_digest(&mut world.house.db.read().await.unwrap(), &contest.competition).await.unwrap();
+    ask::open(&world.house, &contest.competition, None, user, &terms).await
+}
+
+/// Moves a sandbox on as its keeper would.
+async fn moved(world: &World, sandbox: &Sandbox, from: State, to: State) -> bool {
+    let mut tx = world.house.db.begin().await.unwrap();
+    let change = Change { from, to, host: Some("here"), deadline_at: None, reason: "" };
+    let done = db::change(&mut tx, sandbox.id, &change, world.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    done
+}
+
+async fn next(world: &World) -> Option<UserId> {
+    let mut conn = world.house.db.read().await.unwrap();
+    db::next_waiting(&mut conn, "here").await.unwrap().map(|s| s.user)
+}
+
+#[tokio::test]
+async fn a_sandbox_is_asked_for_once_by_somebody_who_takes_part() {
+    let world = World::large().await;
+    let plain = world.import("plain", &native()).await;
+    let contest = offered(&world, "offered").await;
+    let alice = world.contestant(&contest, "alice").await;
+    world.register(&plain, alice).await;
+    assert!(matches!(open(&world, &plain, alice).await.unwrap_err(), AskError::NotOffered));
+    let stranger = world.person("stranger").await;
+    let refused = open(&world, &contest, stranger).await.unwrap_err();
+    assert!(matches!(refused, AskError::Entry(EntryError::NotAdmitted(_))), "{refused}");
+    let over = world.clock.now();
+    let terms = terms_digest(&mut world.house.db.read().await.unwrap(), &contest.competition).await.unwrap();
+    let refused = ask::open(&world.house, &contest.competition, Some(over), alice, &terms).await.unwrap_err();
+    assert!(matches!(refused, AskError::Over(_)), "{refused}");
+
+    let opened = tokio::join!(
+        open(&world, &contest, alice),
+        open(&world, &contest, alice),
+        open(&world, &contest, alice),
+    );
+    let ids = [opened.0.unwrap().id, opened.1.unwrap().id, opened.2.unwrap().id];
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(ids[0], ids[2]);
+    assert_eq!(world.number("SELECT COUNT(*) FROM sandboxes").await, 1);
+    let audited = "SELECT COUNT(*) FROM audit_log WHERE action = 'sandbox.requested'";
+    assert_eq!(world.number(audited).await, 1);
+
+    // stopped while it waits it is over at once, and a new one gets the same home
+    ask::stop(&world.house, ids[0], alice, Wanted::Stopped).await.unwrap();
+    let again = ask::stop(&world.house, ids[0], alice, Wanted::Stopped).await.unwrap_err();
+    assert!(matches!(again, AskError::None), "{again}");
+    let new = open(&world, &contest, alice).await.unwrap();
+    assert_ne!(new.id, ids[0]);
+    assert_eq!(world.number("SELECT COUNT(*) FROM homes").await, 1);
+}
+
+#[tokio::test]
+async fn places_go_round_the_competitions_and_then_by_age() {
+    let world = World::new().await;
+    let (one, two) = (offered(&world, "one").await, offered(&world, "two").await);
+    let mut people = Vec::new();
+    for login in ["anna", "berta", "carla", "dora"] {
+        people.push(world.contestant(&one, login).await);
+        world.register(&two, people[people.len() - 1]).await;
+    }
+    let mut asked = Vec::new();
+    for (contest, user) in [(&one, people[0]), (&one, people[1]), (&one, people[2]), (&two, people[3])] {
+        asked.push(open(&world, contest, user).await.unwrap());
+        world.clock.shift(1_000);
+    }
+    let mut conn = world.house.db.read().await.unwrap();
+    assert_eq!(ask::place(&mut conn, asked[2].id, 2).await.unwrap().unwrap().ahead, 2);
+    drop(conn);
+    let mut order = Vec::new();
+    while let Some(user) = next(&world).await {
+        order.push(people.iter().position(|p| *p == user).unwrap());
+        let sandbox = asked.iter().find(|s| s.user == user).unwrap();
+        assert!(moved(&world, sandbox, State::Waiting, State::Starting).await);
+        assert!(!moved(&world, sandbox, State::Waiting, State::Starting).await, "once");
+    }
+    assert_eq!(order, [0, 3, 1, 2], "one competition's first, the other's, then the rest by age");
+    // a stay of an hour each, and two places: the next may come after half an hour
+    for sandbox in &asked {
+        moved(&world, sandbox, State::Starting, State::Ready).await;
+    }
+    world.clock.shift(3_600_000);
+    moved(&world, &asked[0], State::Ready, State::Stopping).await;
+    moved(&world, &asked[0], State::Stopping, State::Stopped).await;
+    let late = open(&world, &two, people[0]).await.unwrap();
+    let mut conn = world.house.db.read().await.unwrap();
+    let place = ask::place(&mut conn, late.id, 2).await.unwrap().unwrap();
+    assert_eq!((place.ahead, place.expected_seconds.unwrap() / 60), (0, 30));
+    assert_eq!(db::places_taken(&mut conn, "here").await.unwrap(), 3);
+    // a home on another worker's disk is that worker's to open
+    drop(conn);
+    let mut tx = world.house.db.begin().await.unwrap();
+    db::set_home_host(&mut tx, late.home, Some("elsewhere")).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(next(&world).await, None);
+}
+
+#[tokio::test]
+async fn a_ticket_opens_its_own_sandbox_once_and_the_visit_ends_with_the_login() {
+    let world = World::new().await;
+    let contest = offered(&world, "entered").await;
+    let (alice, bob) = (world.contestant(&contest, "alice").await, world.contestant(&contest, "bob").await);
+    let (hers, his) =
+        (open(&world, &contest, alice).await.unwrap(), open(&world, &contest, bob).await.unwrap());
+    let people = shuyu::people::People::new(
+        world.house.db.clone(),
+        world.clock.clone(),
+        world.house.entropy,
+        shuyu::people::SessionTerms::default(),
+    );
+    let from = Visitor { agent: "test".to_owned(), address: "127.0.0.1".to_owned() };
+    let opened = people.login("alice", "correct horse battery".to_owned(), &from).await.unwrap();
+
+    let secret = ticket::make(&world.house, &hers).await.unwrap();
+    assert!(ticket::redeem(&world.house, &his, &secret).await.unwrap().is_none(), "another's sandbox");
+    let (visit, _) = ticket::redeem(&world.house, &hers, &secret).await.unwrap().unwrap();
+    assert!(ticket::redeem(&world.house, &hers, &secret).await.unwrap().is_none(), "replayed");
+    let late = ticket::make(&world.house, &hers).await.unwrap();
+    world.clock.shift(61_000);
+    assert!(ticket::redeem(&world.house, &hers, &late).await.unwrap().is_none(), "too late");
+
+    let who = async |sandbox: &Sandbox, secret: &str| {
+        let mut conn = world.house.db.read().await.unwrap();
+        ticket::visitor(&mut conn, sandbox.id, secret, world.clock.now()).await.unwrap()
+    };
+    assert_eq!(who(&hers, &visit).await, Some(alice));
+    assert_eq!(who(&his, &visit).await, None, "one user's cookie on another's sandbox");
+    assert_eq!(who(&hers, "guess").await, None);
+    // removed from the competition, then signed out
+    let mut tx = world.house.db.begin().await.unwrap();
+    for state in [ParticipantState::Removed, ParticipantState::Approved] {
+        entry::decide(&mut tx, &world.clock, &contest.competition, contest.organizer, alice, state, "r")
+            .await
+            .unwrap();
+        if state == ParticipantState::Removed {
+            tx.commit().await.unwrap();
+            assert_eq!(who(&hers, &visit).await, None);
+            tx = world.house.db.begin().await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(who(&hers, &visit).await, Some(alice));
+    let signed = people.signed_in(&opened.secret, &from).await.unwrap().unwrap();
+    people.end_session(&signed.actor, signed.session).await.unwrap();
+    assert_eq!(who(&hers, &visit).await, None);
+}
