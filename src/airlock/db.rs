@@ -94,12 +94,11 @@ pub(super) async fn newest_scores_of(
     if submissions.is_empty() {
         return Ok(found);
     }
-    let places: Vec<String> = (1..=submissions.len()).map(|n| format!("${n}")).collect();
     let sql = format!(
         "SELECT r.submission_id AS id, r.payload AS payload FROM replies r \
          JOIN submissions s ON s.id = r.submission_id WHERE r.submission_id IN ({}) AND {SCORES} \
          ORDER BY r.created_at, r.id",
-        places.join(", ")
+        places(1, submissions.len())
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for id in submissions {

@@ -13,9 +13,6 @@ use crate::house::House;
 use crate::ids::{SandboxId, UserId};
 use crate::store::{Connection, StoreError, Tx, events};
 
-/// Characters of an organizer's message.
-pub const MESSAGE_LENGTH: usize = 500;
-
 /// Why something was not granted.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
@@ -37,9 +34,6 @@ pub enum AskError {
     /// There is none.
     #[error("you have no sandbox in this competition; open one first")]
     None,
-    /// The message is too long.
-    #[error("the message has more than {MESSAGE_LENGTH} characters")]
-    Message,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -189,36 +183,6 @@ pub async fn stop(house: &House, id: SandboxId, by: UserId, wanted: Wanted) -> R
     tx.commit().await?;
     house.ring();
     Ok(())
-}
-
-/// Tells everybody with an open sandbox in a competition something; gives how many there are.
-///
-/// # Errors
-/// [`AskError::Message`] when it is too long.
-pub async fn tell_all(
-    house: &House,
-    competition: &Competition,
-    organizer: UserId,
-    message: &str,
-) -> Result<usize, AskError> {
-    let message = message.trim();
-    if message.chars().count() > MESSAGE_LENGTH {
-        return Err(AskError::Message);
-    }
-    let now = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let open = db::open_in(&mut tx, competition.id).await?;
-    for sandbox in &open {
-        db::set_message(&mut tx, sandbox.id, message).await?;
-        announce(&mut tx, now, sandbox.id, sandbox.state).await?;
-    }
-    let entry = Entry::new(now, Actor::User(organizer), "sandbox.message", ("competition", competition.id))
-        .competition(competition.id)
-        .detail("sandboxes", i64::try_from(open.len()).unwrap_or(i64::MAX));
-    audit::record(&mut tx, entry).await?;
-    tx.commit().await?;
-    house.ring();
-    Ok(open.len())
 }
 
 /// Where a waiting sandbox stands, and how long it may take, in seconds: the places before it, each of

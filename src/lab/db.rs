@@ -247,16 +247,6 @@ pub async fn set_wanted(conn: &mut Connection, id: SandboxId, wanted: Wanted) ->
     Ok(())
 }
 
-/// Writes what the organizer has to say to whoever uses a sandbox.
-pub async fn set_message(conn: &mut Connection, id: SandboxId, message: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE sandboxes SET message = $2 WHERE id = $1")
-        .bind(id.to_string())
-        .bind(message)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 /// Adds to what a sandbox has used, and notes when a person last did something in it.
 pub async fn add_used(
     conn: &mut Connection,
@@ -325,33 +315,6 @@ pub async fn set_home_host(conn: &mut Connection, id: HomeId, host: Option<&str>
     sqlx::query("UPDATE homes SET host = $2 WHERE id = $1")
         .bind(id.to_string())
         .bind(host.map(str::to_owned))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Notes a home's newest snapshot; gives the object of the one before it.
-pub async fn set_snapshot(
-    conn: &mut Connection,
-    id: HomeId,
-    key: &str,
-    now: Timestamp,
-) -> Result<Option<String>, StoreError> {
-    let before = home_by_id(&mut *conn, id).await?.and_then(|home| home.snapshot).map(|(key, _)| key);
-    sqlx::query("UPDATE homes SET snapshot_key = $2, snapshot_at = $3 WHERE id = $1")
-        .bind(id.to_string())
-        .bind(key)
-        .bind(now.as_millisecond())
-        .execute(conn)
-        .await?;
-    Ok(before)
-}
-
-/// Notes that a home is gone.
-pub async fn remove_home(conn: &mut Connection, id: HomeId, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("UPDATE homes SET removed_at = $2, host = NULL WHERE id = $1")
-        .bind(id.to_string())
-        .bind(now.as_millisecond())
         .execute(conn)
         .await?;
     Ok(())

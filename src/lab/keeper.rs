@@ -19,7 +19,8 @@ use super::gauge::Gauge;
 use super::model::{Grant, Sandbox, State, Used, Wanted};
 use crate::audit::{self, Actor, Entry};
 use crate::config::Sandboxes as Settings;
-use crate::contest::db as contest_db;
+use crate::contest::model::ParticipantState;
+use crate::contest::{db as contest_db, entry};
 use crate::house::House;
 use crate::ids::SandboxId;
 use crate::sandbox::{self, Engine, Home, Homes, ImageTable, Relay, RelayError, RelayStream, SandboxState};
@@ -31,6 +32,8 @@ pub const LAB_PORT: u16 = 8888;
 const BEAT: Duration = Duration::from_secs(1);
 /// How often what sandboxes use is written down, in beats.
 const METERED: u32 = 10;
+/// How long beginnings and ends are waited for when the service stops.
+const WIND_DOWN: Duration = Duration::from_secs(20);
 /// How often what nobody owns is removed, in beats.
 const REAPED: u32 = 60;
 /// How long a stopped sandbox's programs may take to end by themselves.
@@ -167,6 +170,8 @@ impl Keeper {
         if let Err(error) = self.put_right().await {
             tracing::error!(%error, "sandboxes that were interrupted were not put right");
         }
+        // what a crash left of them stands in the way of their next beginning
+        self.reap().await;
         let mut tasks = JoinSet::new();
         let mut beat: u32 = 0;
         while !stop.is_cancelled() {
@@ -186,7 +191,11 @@ impl Keeper {
             }
         }
         // what has been begun is ended properly: a sandbox half started belongs to nobody
-        while tasks.join_next().await.is_some() {}
+        let over = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(WIND_DOWN, over).await.is_err() {
+            // the next start has them wait again
+            tasks.shutdown().await;
+        }
         if let Err(error) = self.meter().await {
             tracing::warn!(%error, "the last use of the sandboxes was not written down");
         }
@@ -254,8 +263,11 @@ impl Keeper {
                 keeper.busy().remove(&sandbox.id);
             });
         }
-        if beat.is_multiple_of(REAPED) {
+        if beat % REAPED == REAPED - 1 {
             self.reap().await;
+            let mut tx = means.house.db.begin().await?;
+            db::sweep_visits(&mut tx, now).await?;
+            tx.commit().await?;
         }
         if beat % METERED == METERED - 1 {
             self.meter().await?;
@@ -314,8 +326,13 @@ impl Keeper {
             since.is_some_and(|since| now.duration_since(since) >= span)
         };
         let stop_paused = Duration::from_secs(u64::from(settings.stop_paused_minutes) * 60);
+        let mut conn = self.means().house.db.read().await?;
+        let registered = entry::db::state(&mut conn, sandbox.competition, sandbox.user).await?;
+        drop(conn);
         let over = if sandbox.wanted != Wanted::Running {
             Some("stopped")
+        } else if registered != Some(ParticipantState::Approved) {
+            Some("removed")
         } else if sandbox.deadline_at.is_some_and(|deadline| deadline <= now) {
             Some("session")
         } else if sandbox.state == State::Paused && passed(sandbox.paused_at, stop_paused) {
@@ -431,11 +448,6 @@ impl Keeper {
         let mut tx = house.db.begin().await?;
         db::add_used(&mut tx, id, &more, taken.active_at).await?;
         tx.commit().await
-    }
-
-    /// How many sandboxes are open here, for `/metrics` and the status page.
-    pub fn open(&self) -> usize {
-        self.held().len()
     }
 }
 

@@ -207,7 +207,6 @@ impl Explain for AskError {
         match self {
             Self::NotOffered => StatusCode::NOT_FOUND,
             Self::Over(_) | Self::None | Self::Stopping => StatusCode::CONFLICT,
-            Self::Message => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Entry(error) => error.status(),
             Self::Catalog(CatalogError::Store(error)) => error.status(),
             Self::Catalog(_) => StatusCode::CONFLICT,
@@ -221,7 +220,6 @@ impl Explain for AskError {
             Self::Over(_) => "sandbox-over",
             Self::None => "sandbox-none",
             Self::Stopping => "sandbox-stopping",
-            Self::Message => "invalid",
             Self::Entry(error) => error.code(),
             Self::Catalog(CatalogError::Store(error)) => error.code(),
             Self::Catalog(_) => "sandbox-data",
@@ -234,13 +232,6 @@ impl Explain for AskError {
             Self::Over(at) => vec![("at", minute(*at))],
             Self::Entry(error) => error.args(),
             _ => Args::new(),
-        }
-    }
-
-    fn faults(&self) -> Vec<FieldFault> {
-        match self {
-            Self::Message => vec![FieldFault::new("message", "too-long")],
-            _ => Vec::new(),
         }
     }
 

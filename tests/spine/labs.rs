@@ -3,12 +3,16 @@
 use shuyu::contest::entry::{self, EntryError};
 use shuyu::contest::model::ParticipantState;
 use shuyu::contest::terms_digest;
-use shuyu::ids::UserId;
+use shuyu::ids::{SandboxId, UserId};
 use shuyu::lab::ask::{self, AskError};
 use shuyu::lab::db::{self, Change};
+use shuyu::lab::keeper::{Keeper, LAB_PORT, Means};
 use shuyu::lab::model::{Sandbox, State, Wanted};
 use shuyu::lab::ticket;
 use shuyu::people::Visitor;
+use shuyu::sandbox::Homes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::sync::CancellationToken;
 
 use super::bundles::native;
 use super::world::{Contest, World};
@@ -166,4 +170,90 @@ async fn a_ticket_opens_its_own_sandbox_once_and_the_visit_ends_with_the_login()
     let signed = people.signed_in(&opened.secret, &from).await.unwrap().unwrap();
     people.end_session(&signed.actor, signed.session).await.unwrap();
     assert_eq!(who(&hers, &visit).await, None);
+}
+
+/// A keeper of the world's sandboxes at work, until its token fires.
+async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::task::JoinHandle<()>) {
+    let carrier = world.carrier().await;
+    let place = |name: &str| {
+        let directory = world.dir.path().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        directory
+    };
+    let keeper = Keeper::new(Means {
+        house: world.house.clone(),
+        homes: Homes::probe(&world.settings.work_dir, 0).await.unwrap(),
+        engine: carrier.engine,
+        images: carrier.images,
+        homes_dir: place("homes"),
+        data_dir: place("datasets"),
+        sockets_dir: place("s"),
+        host: "here".to_owned(),
+        settings: world.settings.sandboxes.clone(),
+    });
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(keeper.clone().work(stop.clone()));
+    (keeper, stop, working)
+}
+
+/// What the lab inside answers to a request of its owner.
+async fn answer(keeper: &Keeper, id: SandboxId, request: &str, body: &str) -> String {
+    let token = keeper.way_in(id).unwrap().token;
+    let mut stream = keeper.dial(id, LAB_PORT).await.unwrap();
+    let length = body.len();
+    let text = format!(
+        "{request} HTTP/1.1\r\nHost: localhost\r\nAuthorization: token {token}\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+async fn until_it_is(world: &World, id: SandboxId, state: State) -> Sandbox {
+    let now = async || db::by_id(&mut *world.house.db.read().await.unwrap(), id).await.unwrap().unwrap();
+    world.until(&format!("the sandbox is {state}"), || async { now().await.state == state }).await;
+    now().await
+}
+
+#[tokio::test]
+async fn a_lab_goes_on_through_a_restart_and_its_home_through_a_stop() {
+    let world = World::new().await;
+    let contest = offered(&world, "kept").await;
+    let alice = world.contestant(&contest, "alice").await;
+    let (keeper, stop, working) = keep(&world).await;
+    let first = open(&world, &contest, alice).await.unwrap().id;
+    until_it_is(&world, first, State::Ready).await;
+    let file = r#"{"type":"file","format":"text","content":"kept"}"#;
+    let made = answer(&keeper, first, "PUT /api/contents/a.txt", file).await;
+    assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+    stop.cancel();
+    working.await.unwrap();
+    // with the process, its end of the relay goes
+    drop(keeper);
+
+    let (keeper, stop, working) = keep(&world).await;
+    world.until("it is found again", || async { keeper.way_in(first).is_ok() }).await;
+    let read = answer(&keeper, first, "GET /api/contents/a.txt", "").await;
+    assert!(read.contains("\"kept\""), "{read}");
+    ask::stop(&world.house, first, alice, Wanted::Stopped).await.unwrap();
+    let over = until_it_is(&world, first, State::Stopped).await;
+    assert_eq!(over.reason, "stopped");
+    assert!(over.used.cpu_ms > 0, "{:?}", over.used);
+    assert!(keeper.way_in(first).is_err());
+
+    // a new one with the same home, until its owner takes part no more
+    let second = open(&world, &contest, alice).await.unwrap().id;
+    until_it_is(&world, second, State::Ready).await;
+    let read = answer(&keeper, second, "GET /api/contents/a.txt", "").await;
+    assert!(read.contains("\"kept\""), "{read}");
+    let mut tx = world.house.db.begin().await.unwrap();
+    let (competition, removed) = (&contest.competition, ParticipantState::Removed);
+    entry::decide(&mut tx, &world.clock, competition, contest.organizer, alice, removed, "r").await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(until_it_is(&world, second, State::Stopped).await.reason, "removed");
+    stop.cancel();
+    working.await.unwrap();
+    assert!(world.containers(&world.settings).is_empty());
 }
