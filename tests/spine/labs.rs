@@ -212,7 +212,7 @@ async fn answer(keeper: &Keeper, id: SandboxId, request: &str, body: &str) -> St
 }
 
 async fn until_it_is(world: &World, id: SandboxId, state: State) -> Sandbox {
-    let now = async || db::by_id(&mut *world.house.db.read().await.unwrap(), id).await.unwrap().unwrap();
+    let now = async || db::by_id(&mut world.house.db.read().await.unwrap(), id).await.unwrap().unwrap();
     world.until(&format!("the sandbox is {state}"), || async { now().await.state == state }).await;
     now().await
 }
