@@ -148,6 +148,9 @@ pub struct Worker {
     pub enabled: bool,
     /// `SHUYU_WORKER__SLOTS`: runs at the same time; 0: one for each core.
     pub slots: usize,
+    /// `SHUYU_WORKER__WARM`: containers kept started for the next runs, of the kinds that were asked for
+    /// lately; each takes some 130 MiB of memory while it waits. 0: every run starts its own.
+    pub warm: usize,
     /// `SHUYU_WORKER__NAME`: the name shown on the desks. Empty: the host's name.
     #[serde(deserialize_with = "text")]
     pub name: String,
@@ -270,7 +273,7 @@ impl Default for Settings {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { enabled: true, slots: 0, name: String::new() }
+        Self { enabled: true, slots: 0, warm: 2, name: String::new() }
     }
 }
 

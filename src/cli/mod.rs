@@ -4,6 +4,7 @@
 
 pub mod assembly;
 pub mod backup;
+mod bench_claim;
 mod client;
 pub mod competition;
 pub mod competition_check;
@@ -82,6 +83,7 @@ pub fn main() -> ExitCode {
     match arguments.next().as_deref() {
         Some(crate::scoring::native::CHILD_SUBCOMMAND) => return crate::scoring::native::child_main(),
         Some("bench-metrics") => return crate::scoring::bench::main(arguments),
+        Some("bench-claim") => return bench_claim::main(arguments),
         _ => {}
     }
     let cli = Cli::parse();

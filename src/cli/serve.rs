@@ -64,7 +64,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         let keeper = assembly::keeper(&settings, &carrier, &worker_name(&settings.worker.name)).await?;
         keeping = keeper.clone().map(|keeper| tokio::spawn(keeper.work(stop.clone())));
         holds = keeper;
-        let worker = Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots());
+        let worker = Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots())
+            .keeping_warm(settings.worker.warm);
         Some(tokio::spawn(worker.work(stop.clone())))
     } else {
         None

@@ -19,7 +19,9 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
         // it numbers what the worker records until the last run is over or handed back
         let sequencing = tokio::spawn(Sequencer::new(house.db.clone()).run(over.clone()));
         let working = tokio::spawn(
-            Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots()).work(stop.clone()),
+            Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots())
+                .keeping_warm(settings.worker.warm)
+                .work(stop.clone()),
         );
         super::serve::stopped().await;
         stop.cancel();

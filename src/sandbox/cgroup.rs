@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::label::{self, Owner};
 use crate::ids::SandboxId;
 
@@ -56,6 +58,12 @@ impl Layout {
     pub(super) fn sandbox_groups(&self) -> Vec<(SandboxId, Group)> {
         let slugs = self.slugs();
         slugs.iter().filter_map(|slug| Some((label::sandbox_from_slug(slug)?, self.group(slug)))).collect()
+    }
+
+    /// The groups of run containers that wait, or waited, for their run.
+    pub(super) fn warm_groups(&self) -> Vec<(Uuid, Group)> {
+        let slugs = self.slugs();
+        slugs.iter().filter_map(|slug| Some((label::warm_from_slug(slug)?, self.group(slug)))).collect()
     }
 
     /// Systemd clears away its own empty slices.

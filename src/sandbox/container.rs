@@ -12,6 +12,7 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt};
+use tokio::io::AsyncWrite;
 use tokio::time::sleep;
 
 use super::SandboxError;
@@ -22,6 +23,9 @@ const SECOND_THOUGHT: Duration = Duration::from_millis(250);
 
 /// What a container prints, as it comes.
 pub(super) type LogStream = Pin<Box<dyn Stream<Item = Result<LogOutput, DockerError>> + Send>>;
+
+/// What a container reads on its standard input.
+pub(super) type InputStream = Pin<Box<dyn AsyncWrite + Send>>;
 
 impl Engine {
     /// The name of the container that has this slug.
@@ -48,6 +52,14 @@ impl Engine {
         let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
         let attached = self.0.docker.attach_container(name, Some(options)).await;
         Ok(attached.map_err(|error| SandboxError::engine("attach to a container", error))?.output)
+    }
+
+    /// The same, and its standard input.
+    pub(super) async fn attach_both(&self, name: &str) -> Result<(LogStream, InputStream), SandboxError> {
+        let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).stdin(true);
+        let attached = self.0.docker.attach_container(name, Some(options.build())).await;
+        let attached = attached.map_err(|error| SandboxError::engine("attach to a container", error))?;
+        Ok((attached.output, attached.input))
     }
 
     /// What the engine has kept of what the container printed, where it has a log driver.

@@ -11,6 +11,7 @@ use super::SandboxError;
 use super::cgroup::Layout;
 use super::label::Owner;
 use super::printed::Heard;
+use super::shelf::Shelf;
 use super::tmpfs::{SharedDir, Staging};
 use crate::clock::Clock;
 
@@ -60,6 +61,8 @@ pub(super) struct Inner {
     pub(super) tracker: TaskTracker,
     staged: AtomicU64,
     pub(super) heard: Heard,
+    /// Run containers that wait for their run.
+    pub(super) shelf: Shelf,
 }
 
 impl Engine {
@@ -94,6 +97,7 @@ impl Engine {
             tracker: TaskTracker::new(),
             staged: AtomicU64::new(0),
             heard: Heard::default(),
+            shelf: Shelf::default(),
         };
         Ok(Self(Arc::new(inner)))
     }

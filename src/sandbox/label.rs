@@ -4,12 +4,16 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use uuid::Uuid;
+
 use crate::ids::{RunId, SandboxId};
 
 pub(super) const INSTANCE: &str = "shuyu.instance";
 pub(super) const KIND: &str = "shuyu.kind";
 /// The kind of an interactive sandbox; the others are [`super::Profile`]'s.
 pub(super) const SANDBOX: &str = "sandbox";
+/// The kind of a run container that waits for its run.
+pub(super) const WARM: &str = "warm";
 const SLUG: &str = "shuyu.step";
 const DEADLINE: &str = "shuyu.deadline";
 /// Bytes of its output that are kept, for whoever finds the container again.
@@ -136,6 +140,41 @@ pub(super) fn sandbox_from_slug(slug: &str) -> Option<SandboxId> {
     (slug.get(36..)?.strip_prefix('-')? == SANDBOX).then_some(id)
 }
 
+/// What a run container says of itself that waits for its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WarmLabel {
+    pub(super) id: Uuid,
+    /// Milliseconds since 1970.
+    pub(super) deadline: i64,
+}
+
+impl WarmLabel {
+    /// `<id>-warm`, the name of what belongs to it.
+    pub(super) fn slug(&self) -> String {
+        format!("{}-{WARM}", self.id)
+    }
+
+    pub(super) fn to_docker(self, instance: &str) -> HashMap<String, String> {
+        HashMap::from([
+            (INSTANCE.to_owned(), instance.to_owned()),
+            (KIND.to_owned(), WARM.to_owned()),
+            (SLUG.to_owned(), self.slug()),
+            (DEADLINE.to_owned(), self.deadline.to_string()),
+        ])
+    }
+
+    pub(super) fn read(labels: &HashMap<String, String>) -> Option<Self> {
+        let id = warm_from_slug(labels.get(SLUG)?)?;
+        Some(Self { id, deadline: labels.get(DEADLINE)?.parse().ok()? })
+    }
+}
+
+/// Reads a [slug](WarmLabel::slug) back; `None` for another's name.
+pub(super) fn warm_from_slug(slug: &str) -> Option<Uuid> {
+    let id = slug.get(..36)?.parse().ok()?;
+    (slug.get(36..)?.strip_prefix('-')? == WARM).then_some(id)
+}
+
 /// What an interactive sandbox's container says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SandboxLabel {
@@ -182,6 +221,17 @@ mod tests {
         {
             assert_eq!(sandbox_from_slug(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn one_that_waits_is_nobodys_run() {
+        let id = "0193e4a0-0000-7000-8000-00000000002a".parse().expect("a UUID");
+        let label = WarmLabel { id, deadline: 1_700_000_000_000 };
+        let labels = label.to_docker("here");
+        assert_eq!(WarmLabel::read(&labels), Some(label));
+        assert_eq!((read_docker(&labels), SandboxLabel::read(&labels)), (None, None));
+        assert_eq!(Owner::from_slug(&label.slug()), None);
+        assert_eq!(warm_from_slug(&sandbox_slug(id.into())), None);
     }
 
     #[test]

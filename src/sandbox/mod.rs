@@ -3,7 +3,7 @@
 //!
 //! [`Engine`] is the connection; [`Engine::run`] holds one step of a run ([`RunSpec`]) in a fresh
 //! container with no network, no capabilities, a read-only root and hard limits, and gives a
-//! [`RunOutcome`]. What the program wrote lies in an [`OutputDir`], read by a checked copy only.
+//! [`RunOutcome`]; [`Engine::keep_warm`] keeps containers waiting for their run. What the program wrote lies in an [`OutputDir`], read by a checked copy only.
 //! [`Staging`] is where sealed inputs lie in plain for as long as a run needs them. [`ImageTable`]
 //! says which local image a bundle's image name means.
 //!
@@ -38,10 +38,13 @@ mod reaper;
 mod relay;
 mod restore;
 mod run;
+mod run_slot;
 mod seccomp;
+mod shelf;
 mod slot;
 mod snapshot;
 mod tmpfs;
+mod warm;
 
 pub use collect::{CollectLimits, Collected, OutputRefused};
 pub use engine::{Engine, SandboxSettings};

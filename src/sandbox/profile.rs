@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 
 use super::label::RunLabel;
 use super::log::LogChunk;
+use super::run_slot::APP;
 use super::tmpfs::OutputSpec;
+use super::warm::Kind;
 use super::{SandboxError, seccomp};
 
 /// User and group of every sandboxed process; it owns nothing on the host. The images know it as
@@ -25,7 +27,7 @@ const TMP: (u64, u64) = (512 << 20, 65_536);
 const SHM: (u64, u64) = (64 << 20, 1024);
 const OPEN_FILES: i64 = 4096;
 /// The runtime that puts a kernel of its own between the program and the host's.
-const GVISOR: &str = "runsc";
+pub(super) const GVISOR: &str = "runsc";
 /// Host tasks of gVisor itself: so many for its kernel and its file server, and so many for each
 /// process of the program, to compute in. Measured with build 20221219: 58 for a sleeping program,
 /// about 5 for each further sleeping process; for busy ones it grows with the square, as every
@@ -255,6 +257,28 @@ pub(super) fn run_container(spec: &RunSpec, output: String, place: Place<'_>) ->
         log: HostConfigLogConfig { typ: Some("none".to_owned()), config: None },
         place,
     })
+}
+
+/// The body of the engine's create call for a run container that waits for its run, with the slot in
+/// which that run's directories will be mounted.
+pub(super) fn waiting_container(kind: &Kind, slot: &Path, place: Place<'_>) -> ContainerCreateBody {
+    let resources = Resources { cpus: kind.cpus(), memory: kind.memory_limit, pids: kind.pids };
+    let body = container(Held {
+        image: &kind.image,
+        command: &["shuyu-start".to_owned()],
+        workdir: "/",
+        env: &[],
+        home: "/tmp",
+        mounts: vec![slot_mount(slot, APP)],
+        tmp: TMP,
+        shm: SHM,
+        resources: &resources,
+        memory_limit: kind.memory_limit,
+        longest_file: kind.memory_limit,
+        log: HostConfigLogConfig { typ: Some("none".to_owned()), config: None },
+        place,
+    });
+    ContainerCreateBody { attach_stdin: Some(true), open_stdin: Some(true), stdin_once: Some(true), ..body }
 }
 
 /// The body of the engine's create call for a container of any kind.

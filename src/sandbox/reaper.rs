@@ -12,7 +12,7 @@ use super::cgroup::Group;
 use super::engine::Engine;
 use super::home;
 use super::homes;
-use super::label::{self, Owner, SandboxLabel};
+use super::label::{self, Owner, SandboxLabel, WarmLabel};
 use super::tmpfs::unmount_and_remove;
 use super::{SandboxError, mounts};
 use crate::ids::SandboxId;
@@ -67,7 +67,36 @@ impl Engine {
                 reaped.cgroups += usize::from(cleared(&group));
             }
         }
+        self.reap_warm(&mut reaped)?;
         Ok(reaped)
+    }
+
+    /// The slots and control groups of run containers that waited for their run; their containers are
+    /// gone by now.
+    fn reap_warm(&self, reaped: &mut Reaped) -> Result<(), SandboxError> {
+        // The kernel shows real paths.
+        let Ok(warm) = self.warm().canonicalize() else { return Ok(()) };
+        let forgotten = |path: &Path| {
+            let inside = path.strip_prefix(&warm).ok().and_then(|path| path.components().next());
+            let id = inside.and_then(|name| name.as_os_str().to_str()?.parse().ok());
+            id.is_some_and(|id| !self.0.shelf.has(id))
+        };
+        for mount in mounts_below(&warm)? {
+            if forgotten(&mount) {
+                reaped.mounts += usize::from(unmounted(&mount));
+            }
+        }
+        for entry in fs::read_dir(&warm).into_iter().flatten().flatten() {
+            if forgotten(&entry.path()) {
+                reaped.directories += usize::from(remove_empty_tree(&entry.path()));
+            }
+        }
+        for (id, group) in self.0.layout.warm_groups() {
+            if !self.0.shelf.has(id) {
+                reaped.cgroups += usize::from(cleared(&group));
+            }
+        }
+        Ok(())
     }
 
     /// The same for interactive sandboxes: containers, slots, control groups, and homes, which are put
@@ -115,8 +144,11 @@ impl Engine {
         let mut removed = 0;
         for container in self.listed().await? {
             let labels = container.labels.unwrap_or_default();
-            let forgotten =
-                label::read_docker(&labels).is_none_or(|(owner, deadline)| deadline < now || !alive(&owner));
+            let forgotten = match WarmLabel::read(&labels) {
+                Some(warm) => warm.deadline < now || !self.0.shelf.has(warm.id),
+                None => label::read_docker(&labels)
+                    .is_none_or(|(owner, deadline)| deadline < now || !alive(&owner)),
+            };
             if is_sandbox(&labels) || !forgotten {
                 continue;
             }

@@ -11,12 +11,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::SandboxError;
-use super::cgroup::Group;
+use super::cgroup::{Group, Usage};
 use super::container::{LogStream, lost};
 use super::engine::Engine;
 use super::log::{CappedLog, LogChunk};
 use super::profile::{Place, RunSpec, run_container};
+use super::run_slot::RunSlot;
+use super::shelf::Exists;
 use super::tmpfs::OutputDir;
+use super::warm::Kind;
 
 /// How long after its run time a container may exist before the reaper takes it for forgotten.
 const DEADLINE_GRACE: Duration = Duration::from_secs(300);
@@ -55,14 +58,16 @@ pub struct RunOutcome {
     pub cpu: Option<Duration>,
     /// The most memory it had at one time, in bytes, files in its tmpfs included.
     pub peak_memory: Option<u64>,
+    /// Whether a container waited for it.
+    pub waited: bool,
     /// Its output directory, whatever the end.
     pub output: OutputDir,
 }
 
 impl Engine {
-    /// Holds one step of a run in a fresh container and waits for its end. When `cancel` fires, or
-    /// a limit is reached, everything in the container is killed at once. Dropping the future
-    /// removes the container in the background.
+    /// Holds one step of a run in a container of its own and waits for its end: one that waits for it
+    /// ([`Engine::keep_warm`]), or a fresh one. When `cancel` fires, or a limit is reached, everything in
+    /// the container is killed at once. Dropping the future removes the container in the background.
     ///
     /// The returned output directory is a mount that takes memory: collect and release it.
     ///
@@ -74,24 +79,51 @@ impl Engine {
         let slug = spec.label.slug();
         let output =
             OutputDir::mount(self.runs().join(&slug).join("output"), &spec.output, self.0.tracker.clone())?;
-        let group = self.0.layout.group(&slug);
-        let body = self.body(&spec, &output, &group);
-        let container = Container::create(self, &slug, body, group).await?;
-        let logs = self.attach(&container.id).await?;
-        self.start(&container.id).await?;
+        let going = self.0.shelf.going();
+        let warm = self.take_warm(&spec, &output).await;
+        let waited = warm.is_some();
+        let (container, logs) = match warm {
+            Some(started) => started,
+            None => self.start_fresh(&spec, &slug, &output).await?,
+        };
         let mut watch = Watch::new(&spec, logs, cancel);
         let (code, wall, cut) = watch.until_exit(&container).await?;
         let (log, end) = tokio::join!(watch.output.finish(), container.end(cut, code));
         let end = end?;
-        let usage = container.group.usage();
-        Ok(RunOutcome { end, log, wall, cpu: usage.cpu, peak_memory: usage.peak_memory, output })
+        let usage = container.usage();
+        drop(going);
+        Ok(RunOutcome { end, log, wall, cpu: usage.cpu, peak_memory: usage.peak_memory, waited, output })
+    }
+
+    /// A container that waited for a run of this kind and has taken this one on.
+    async fn take_warm(&self, spec: &RunSpec, output: &OutputDir) -> Option<(Container, LogStream)> {
+        let warm = self.0.shelf.take(Kind::of(spec)?)?;
+        match warm.take_on(spec, output).await {
+            Ok(started) => Some(started),
+            Err(error) => {
+                tracing::warn!(run = %spec.label.run, %error, "a container that waited is of no use; a fresh one is started");
+                None
+            }
+        }
+    }
+
+    async fn start_fresh(
+        &self,
+        spec: &RunSpec,
+        slug: &str,
+        output: &OutputDir,
+    ) -> Result<(Container, LogStream), SandboxError> {
+        let group = self.0.layout.group(slug);
+        let body = self.body(spec, output, &group);
+        let container = Container::create(self, slug, body, group, None).await?;
+        let logs = self.attach(container.name()).await?;
+        self.start(container.name()).await?;
+        Ok((container, logs))
     }
 
     fn body(&self, spec: &RunSpec, output: &OutputDir, group: &Group) -> ContainerCreateBody {
         let settings = &self.0.settings;
-        let allowed = spec.wall_clock + DEADLINE_GRACE;
-        let allowed = i64::try_from(allowed.as_millis()).unwrap_or(i64::MAX);
-        let deadline = settings.clock.millis().saturating_add(allowed);
+        let deadline = self.deadline_after(spec.wall_clock + DEADLINE_GRACE);
         let place = Place {
             labels: spec.label.to_docker(&settings.instance, spec.profile.as_str(), deadline),
             cgroup_parent: &group.parent,
@@ -100,27 +132,63 @@ impl Engine {
         };
         run_container(spec, output.path().to_string_lossy().into_owned(), place)
     }
+
+    /// The moment after which the reaper takes a container for forgotten, in milliseconds since 1970.
+    pub(super) fn deadline_after(&self, span: Duration) -> i64 {
+        let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        self.0.settings.clock.millis().saturating_add(span)
+    }
 }
 
 /// A container of ours. Dropping it removes it in the background, whatever state it is in.
-struct Container {
+pub(super) struct Container {
     engine: Engine,
-    id: String,
+    name: String,
     group: Group,
+    /// Of one that was started before its run was known.
+    slot: Option<(RunSlot, Exists)>,
+    /// Processor time used before the run.
+    before: Duration,
 }
 
 impl Container {
-    async fn create(
+    pub(super) async fn create(
         engine: &Engine,
         slug: &str,
         body: ContainerCreateBody,
         group: Group,
+        slot: Option<(RunSlot, Exists)>,
     ) -> Result<Self, SandboxError> {
         // The name stands for the container from here on, so that a create that is cut off in the
         // middle is removed too.
-        let container = Self { engine: engine.clone(), id: engine.container_name(slug), group };
-        engine.create(&container.id, body).await?;
+        let name = engine.container_name(slug);
+        let container = Self { engine: engine.clone(), name, group, slot, before: Duration::ZERO };
+        engine.create(&container.name, body).await?;
         Ok(container)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the host mounts what its run reads and writes.
+    pub(super) fn slot(&self) -> Option<&RunSlot> {
+        self.slot.as_ref().map(|(slot, _)| slot)
+    }
+
+    /// Whether a process lives in it, as far as its control group tells.
+    pub(super) fn lives(&self) -> bool {
+        self.group.now().is_none_or(|now| now.pids > 0)
+    }
+
+    /// What it has used until now was not for the run.
+    pub(super) fn count_from_here(&mut self) {
+        self.before = self.group.usage().cpu.unwrap_or_default();
+    }
+
+    fn usage(&self) -> Usage {
+        let usage = self.group.usage();
+        Usage { cpu: usage.cpu.map(|cpu| cpu.saturating_sub(self.before)), ..usage }
     }
 
     /// The end, given why we cut it off (if we did) and its exit code. An engine that is going down
@@ -130,7 +198,7 @@ impl Container {
         if let Some(end) = cut {
             return Ok(end);
         }
-        let Some(ContainerState { oom_killed, .. }) = self.engine.inspect_ended(&self.id).await? else {
+        let Some(ContainerState { oom_killed, .. }) = self.engine.inspect_ended(&self.name).await? else {
             return Err(lost("inspect a container", "it is not there any more".to_owned()));
         };
         let killed_for_memory = oom_killed == Some(true) || self.group.usage().oom_kills > 0;
@@ -140,7 +208,8 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let (engine, name, group) = (self.engine.clone(), std::mem::take(&mut self.id), self.group.clone());
+        let (engine, name, group) = (self.engine.clone(), std::mem::take(&mut self.name), self.group.clone());
+        let slot = self.slot.take();
         if tokio::runtime::Handle::try_current().is_err() {
             return;
         }
@@ -148,6 +217,11 @@ impl Drop for Container {
         tracker.spawn(async move {
             if let Err(error) = engine.remove(&name).await {
                 tracing::warn!(container = name, %error, "a container is left to the reaper");
+            }
+            if let Some((slot, _exists)) = slot
+                && let Err(error) = slot.remove()
+            {
+                tracing::warn!(container = name, %error, "a slot is left to the reaper");
             }
             if let Err(error) = group.remove() {
                 tracing::warn!(container = name, %error, "a control group is left to the reaper");
@@ -184,7 +258,7 @@ impl Watch {
         &mut self,
         container: &Container,
     ) -> Result<(i64, Duration, Option<End>), SandboxError> {
-        let mut exit = pin!(container.engine.exit_code(&container.id));
+        let mut exit = pin!(container.engine.exit_code(&container.name));
         loop {
             let silent = self.silent_limit.map(|limit| self.output.last + limit);
             let cut = tokio::select! {
@@ -195,7 +269,7 @@ impl Watch {
                 () = self.output.read(), if self.output.open => continue,
             };
             let stop = async {
-                container.engine.kill(&container.id).await?;
+                container.engine.kill(&container.name).await?;
                 exit.await
             };
             return match timeout(KILL_GRACE, self.output.read_while(stop)).await {

@@ -43,6 +43,8 @@ pub struct Worker {
     id: WorkerId,
     name: String,
     slots: usize,
+    /// Containers kept started for the next runs.
+    warm: usize,
     busy: Arc<Runs>,
     leftovers: Mutex<Leftovers>,
 }
@@ -56,9 +58,16 @@ impl Worker {
             id,
             name: name.to_owned(),
             slots: slots.max(1),
+            warm: 0,
             busy: Arc::default(),
             leftovers: Mutex::default(),
         }
+    }
+
+    /// Keeps so many containers started for the next runs.
+    #[must_use]
+    pub fn keeping_warm(self, warm: usize) -> Self {
+        Self { warm, ..self }
     }
 
     /// Works until `stop` fires, and then until its runs are over or handed back.
@@ -67,6 +76,10 @@ impl Worker {
         me.reap().await;
         let mut tasks = JoinSet::new();
         tasks.spawn(Self::housekeeping(Arc::clone(&me), stop.clone()));
+        if me.warm > 0 {
+            let (engine, warm, stop) = (me.carrier.engine.clone(), me.warm, stop.clone());
+            tasks.spawn(async move { engine.keep_warm(warm, stop).await });
+        }
         let slots = Arc::new(Semaphore::new(me.slots));
         let abandon = CancellationToken::new();
         while !stop.is_cancelled() {

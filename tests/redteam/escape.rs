@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::host::{Namespaces, seen};
 use super::lab::{Lab, on};
+use super::profile::FIRST_DIRECTORY;
 
 async fn prints(code: &str, expected: &[&str]) {
     let printed = Lab::new().await.printed(code).await;
@@ -333,7 +334,7 @@ for process in ("self", "1"):
     print(read(f"/proc/{process}/cwd"), read(f"/proc/{process}/root"))
 "#;
     let line = "['0', '1', '2'] True";
-    let first = on("/app/program /", "EACCES EACCES");
+    let first = on(FIRST_DIRECTORY, "EACCES EACCES");
     let known = on(
         "known = lambda link: link == '/dev/null' or link.startswith('pipe:')",
         "known = {'host:[1]', 'host:[2]', 'host:[3]'}.__contains__",

@@ -162,7 +162,7 @@ impl Lab {
         assert_eq!(self.mounts(), Vec::<String>::new(), "mounts are left");
         assert_eq!(self.groups(), Vec::<PathBuf>::new(), "control groups are left");
         assert_eq!(self.loop_devices(), Vec::<String>::new(), "loop devices are left");
-        for folder in ["runs", "sandboxes"] {
+        for folder in ["runs", "sandboxes", "warm"] {
             let left = entries(&self.settings.work_dir.join(folder));
             assert_eq!(left, Vec::<PathBuf>::new(), "directories are left");
         }

@@ -8,6 +8,9 @@ use super::lab::Lab;
 
 pub type Outcome = RunOutcome;
 
+/// Working directory and root of the container's first process.
+pub const FIRST_DIRECTORY: &str = "/app/program /";
+
 /// How many files fit in the output directory.
 pub const OUTPUT_INODES: u32 = 1000;
 

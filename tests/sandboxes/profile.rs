@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::lab::{Lab, MIB};
 use super::stage::later;
 
+/// Working directory and root of the container's first process.
+pub const FIRST_DIRECTORY: &str = "/app/program /";
+
 /// How many files fit in the home, beside the outbox.
 pub const OUTPUT_INODES: u32 = 1013;
 

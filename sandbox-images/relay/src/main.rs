@@ -2,7 +2,8 @@
 //! the program it is given, and joins connections from the host to the program's loopback ports:
 //! `serve`. Under the name `submit` it hands a file to the host: [`submit`]. Both speak over one
 //! unix socket of the host in a directory that the container sees read-only; the protocol stands at
-//! the head of `src/sandbox/relay.rs` in the service.
+//! the head of `src/sandbox/relay.rs` in the service. Under the name `shuyu-start` it holds a run
+//! container that was started before its run was known: [`start`].
 //!
 //! It is one thread, since processes are counted, and it trusts nothing it reads: a container's
 //! other programs may dial the same ports and the same socket.
@@ -12,6 +13,7 @@ mod control;
 mod flow;
 mod pair;
 mod serve;
+mod start;
 mod submit;
 
 use std::env;
@@ -28,8 +30,10 @@ fn main() -> ExitCode {
     let mut words = env::args_os();
     let program = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();
-    if Path::new(&program).file_name() == Some(OsStr::new("submit")) {
-        return submit::main(&words);
+    match Path::new(&program).file_name() {
+        Some(name) if name == OsStr::new("submit") => return submit::main(&words),
+        Some(name) if name == OsStr::new("shuyu-start") => return start::main(),
+        _ => {}
     }
     match words.split_first() {
         Some((verb, rest)) if verb == "serve" => serve_with(rest),
