@@ -24,19 +24,30 @@ pub struct House {
     pub queue_bell: Arc<Notify>,
     /// Rung when an event was published.
     pub event_bell: Arc<Notify>,
+    /// Rung when something was asked of a sandbox, so that a keeper in this process sees to it at
+    /// once. A bell of its own: a ring that nobody waits for wakes the next who does, and only one.
+    pub keeper_bell: Arc<Notify>,
 }
 
 impl House {
     /// Puts a house together.
     pub fn new(db: Db, objects: Objects, clock: Clock) -> Self {
-        Self { db, objects, clock, entropy: Entropy, queue_bell: Arc::default(), event_bell: Arc::default() }
+        Self {
+            db,
+            objects,
+            clock,
+            entropy: Entropy,
+            queue_bell: Arc::default(),
+            event_bell: Arc::default(),
+            keeper_bell: Arc::default(),
+        }
     }
 
-    /// Wakes the workers and the live pages of this process, after a commit.
+    /// Wakes the workers, the live pages and the keeper of this process, after a commit.
     pub fn ring(&self) {
-        self.queue_bell.notify_waiters();
-        self.queue_bell.notify_one();
-        self.event_bell.notify_waiters();
-        self.event_bell.notify_one();
+        for bell in [&self.queue_bell, &self.event_bell, &self.keeper_bell] {
+            bell.notify_waiters();
+            bell.notify_one();
+        }
     }
 }

@@ -69,3 +69,45 @@ error-sandbox-spent = Enough has been shown
 error-sandbox-unreachable = The sandbox does not answer
     .why = It is starting, or its lab is busy.
     .mend = Load the page again in a moment; if it stays, stop it and open it again.
+
+# What the command submit prints inside a sandbox.
+hand-in-accepted = Accepted: { $file } ({ $size }), { $phase }
+hand-in-number = Number { $short } ({ $id })
+hand-in-page = Its page: { $address }
+hand-in-queued = Waiting: { $place }
+hand-in-running = Running …
+hand-in-running-closed = Running. { $why }
+hand-in-scored = Scored:
+hand-in-goes-on = It goes on; see its page for the outcome.
+hand-in-refused = Nothing was submitted: { $what }
+hand-in-answers = Answer the questions once on the Submit page (a trial run will do); from then on your latest answers are used here.
+error-hand-in-header = This was not understood
+    .why = What came was not from the command submit.
+    .mend = Use it as: submit FILE [-m MESSAGE] [--phase N]
+error-hand-in-phase = No such phase
+    .why = This competition has no phase { $phase }; phases are counted from 0.
+    .mend = See /submit/README.md for its phases; without --phase it is the current one.
+error-hand-in-leaving = The service is about to restart
+    .why = It takes no file at this moment; no quota is used.
+    .mend = Try again in a minute.
+origin-sandbox = from the sandbox
+origin-sandbox-hint = Handed in from inside a sandbox: it may hold sandbox data, so it cannot be downloaded again, and its logs count as content shown.
+
+# The outbox.
+outbox = Outbox
+outbox-lead = What you put into the folder outbox of your home is listed here, to look at: release requests are not open in this version, so nothing leaves from it yet.
+outbox-empty = The outbox is empty
+outbox-empty-text = In the sandbox, save what should leave to ~/outbox, as in results.to_csv("~/outbox/results.csv"), then load this page again.
+outbox-closed = The outbox can be seen while the sandbox is open. Its files are kept when it stops.
+outbox-unread = The outbox cannot be read at the moment; load this page again later.
+outbox-file = File
+outbox-changed = Changed
+outbox-needs = To leave, it would have to pass
+outbox-type = Not taken: csv, json, png and md alone, and no archives
+outbox-large = Larger than the { $cap } a file may have
+outbox-table = At most { $rows } rows and { $columns } columns, a recipe, automatic checks, then two checkers
+outbox-picture = Encoded anew without metadata, then two checkers
+outbox-text = Automatic checks, then two checkers
+outbox-total = The outbox holds more than { $cap }: remove something first
+outbox-more = { $count } more cannot leave: links, special files, or too deep.
+outbox-truncated = There are too many files; only some are listed.

@@ -69,3 +69,45 @@ error-sandbox-spent = 显示量已达上限
 error-sandbox-unreachable = 沙箱没有应答
     .why = 正在启动，或其中的 JupyterLab 正忙。
     .mend = 请稍后刷新；仍不行请停止后重新打开。
+
+# What the command submit prints inside a sandbox.
+hand-in-accepted = 已接收：{ $file }（{ $size }），{ $phase }
+hand-in-number = 编号 { $short }（{ $id }）
+hand-in-page = 提交页面：{ $address }
+hand-in-queued = 排队中：{ $place }
+hand-in-running = 运行中……
+hand-in-running-closed = 运行中。{ $why }
+hand-in-scored = 已评分：
+hand-in-goes-on = 仍在进行，结果请看提交页面。
+hand-in-refused = 没有提交：{ $what }
+hand-in-answers = 请先在网页“提交”中回答一次（试运行也可），之后从沙箱提交时沿用您最近一次的回答。
+error-hand-in-header = 无法识别
+    .why = 平台没有收到 submit 命令的说明。
+    .mend = 用法：submit 文件 [-m 说明] [--phase 阶段序号]
+error-hand-in-phase = 没有这个阶段
+    .why = 本竞赛没有序号为 { $phase } 的阶段（从 0 数起）。
+    .mend = 各阶段见 /submit/README.md；不写 --phase 即提交到当前阶段。
+error-hand-in-leaving = 平台正在重启
+    .why = 平台暂不接收文件，也不占提交次数。
+    .mend = 请一分钟后重试。
+origin-sandbox = 沙箱内提交
+origin-sandbox-hint = 该文件由沙箱内提交，可能含有沙箱数据，不能再下载；其日志计入显示量。
+
+# The outbox.
+outbox = 出域目录
+outbox-lead = 放入沙箱个人目录下 outbox 文件夹的文件列在这里。目前只能查看：本版本尚未开放出域申请，没有任何文件会由此离开。
+outbox-empty = 出域目录是空的
+outbox-empty-text = 在沙箱中把要带出的结果存到 ~/outbox，例如 results.to_csv("~/outbox/results.csv")，再刷新本页。
+outbox-closed = 沙箱打开时可查看出域目录。文件在停止后仍保留。
+outbox-unread = 出域目录暂时无法读取，请稍后刷新。
+outbox-file = 文件
+outbox-changed = 修改时间
+outbox-needs = 出域需满足
+outbox-type = 不接收这种类型：只接收 csv、json、png、md，不接收压缩包
+outbox-large = 超过单个文件上限 { $cap }
+outbox-table = 不超过 { $rows } 行、{ $columns } 列，附制表说明（recipe），自动检查后由两名审核员审核
+outbox-picture = 重新编码并去除附带信息后，由两名审核员审核
+outbox-text = 自动检查后由两名审核员审核
+outbox-total = 目录总量超过 { $cap }：请先删去一些
+outbox-more = 另有 { $count } 项不能出域（链接、特殊文件，或层级过深）。
+outbox-truncated = 文件过多，只列出一部分。

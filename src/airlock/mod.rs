@@ -7,6 +7,7 @@ mod cleared;
 pub mod db;
 mod hidden;
 pub mod lane1;
+pub mod lane3;
 pub mod rule;
 pub mod shown;
 

@@ -1,6 +1,7 @@
 //! Puts the rooms together from the settings: the database, the object store, the engine.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
@@ -12,6 +13,7 @@ use crate::lab::keeper::{Keeper, Means};
 use crate::sandbox::{Engine, Homes, ImageTable, SandboxSettings};
 use crate::store::{Db, ObjectPlace, Objects, S3Settings};
 use crate::submission::run::{self, Carrier};
+use crate::web::Terminal;
 
 /// Bytes of the disk that homes leave free.
 const HOMES_RESERVE: u64 = 2 << 30;
@@ -118,6 +120,8 @@ pub(crate) async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -
         sockets_dir,
         host: host.to_owned(),
         settings: settings.sandboxes.clone(),
+        upload: settings.upload.clone(),
+        clerk: Arc::new(Terminal::new(settings, &carrier.house.clock)?),
     })))
 }
 

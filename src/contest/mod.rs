@@ -12,6 +12,7 @@ pub mod definition;
 pub mod desk;
 pub mod draft;
 pub mod entry;
+pub mod expected;
 pub mod export;
 pub mod given;
 pub mod import;

@@ -42,6 +42,12 @@ impl Competition {
         let localised = self.definition.locale.get(locale).and_then(|l| l.description.as_deref());
         localised.unwrap_or(&self.definition.description)
     }
+
+    /// A name in a locale (`phases.0`, `columns.rmse`), or `own`, the bundle's.
+    pub fn named<'a>(&'a self, locale: &str, key: &str, own: &'a str) -> &'a str {
+        let localised = self.definition.locale.get(locale);
+        localised.and_then(|l| l.names.get(key)).map_or(own, String::as_str)
+    }
 }
 
 /// A phase of a competition.
@@ -87,6 +93,12 @@ impl Phase {
             PhaseTime::Over
         }
     }
+}
+
+/// The phase that a competition is about at `now`: the open one, else the next, else the last.
+pub fn current(phases: &[Phase], now: Timestamp) -> Option<&Phase> {
+    let with = |time| phases.iter().find(move |phase| phase.time(now) == time);
+    with(PhaseTime::Open).or_else(|| with(PhaseTime::Ahead)).or_else(|| phases.last())
 }
 
 /// A task of a competition.

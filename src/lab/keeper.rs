@@ -3,6 +3,7 @@
 //! counts what they use, and finds them again after a restart.
 
 mod begin;
+mod counter;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -10,20 +11,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use counter::{Counter, Hours};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::announce;
 use super::db::{self, Change};
 use super::gauge::Gauge;
+use super::hand_in::Clerk;
 use super::model::{Grant, Sandbox, State, Used, Wanted};
 use crate::audit::{self, Actor, Entry};
-use crate::config::Sandboxes as Settings;
+use crate::config::{Sandboxes as Settings, Upload};
 use crate::contest::model::ParticipantState;
 use crate::contest::{db as contest_db, entry};
 use crate::house::House;
 use crate::ids::SandboxId;
-use crate::sandbox::{self, Engine, Home, Homes, ImageTable, Relay, RelayError, RelayStream, SandboxState};
+use crate::sandbox::{
+    self, Engine, Home, Homes, ImageTable, OutboxLimits, OutboxListing, Relay, RelayError, RelayStream,
+    SandboxState,
+};
 use crate::store::StoreError;
 
 /// The loopback port of the lab inside.
@@ -59,6 +65,10 @@ pub struct Means {
     pub host: String,
     /// Places, spans.
     pub settings: Settings,
+    /// How large a file that is handed in may be, and how long it may take.
+    pub upload: Upload,
+    /// Who answers those that hand files in.
+    pub clerk: Arc<dyn Clerk>,
 }
 
 /// The keeper of one worker. Cheap to clone.
@@ -66,7 +76,8 @@ pub struct Means {
 pub struct Keeper(Arc<Inner>);
 
 struct Inner {
-    means: Means,
+    means: Arc<Means>,
+    hours: Arc<Hours>,
     held: Mutex<HashMap<SandboxId, Arc<Held>>>,
     /// Those that are being begun or ended: theirs is not what nobody owns.
     busy: Mutex<HashSet<SandboxId>>,
@@ -78,7 +89,9 @@ pub(super) struct Held {
     grant: Grant,
     sandbox: sandbox::Sandbox,
     home: Home,
-    relay: Relay,
+    relay: Arc<Relay>,
+    /// Where files are handed in.
+    _counter: Counter,
     gauge: Arc<Gauge>,
     token: String,
     /// Processor time written down, in milliseconds, and when memory was last looked at.
@@ -109,8 +122,8 @@ pub enum ReachError {
     /// The relay says why.
     #[error(transparent)]
     Relay(#[from] RelayError),
-    /// It could not be resumed.
-    #[error("the sandbox could not be resumed: {0}")]
+    /// It could not be resumed, or its home not be read.
+    #[error("the sandbox could not be used: {0}")]
     Engine(#[from] sandbox::SandboxError),
     /// The database failed.
     #[error(transparent)]
@@ -120,7 +133,12 @@ pub enum ReachError {
 impl Keeper {
     /// A keeper that holds nothing yet.
     pub fn new(means: Means) -> Self {
-        Self(Arc::new(Inner { means, held: Mutex::default(), busy: Mutex::default() }))
+        Self(Arc::new(Inner {
+            means: Arc::new(means),
+            hours: Arc::default(),
+            held: Mutex::default(),
+            busy: Mutex::default(),
+        }))
     }
 
     fn means(&self) -> &Means {
@@ -164,6 +182,20 @@ impl Keeper {
         Ok(held.relay.open(port).await?)
     }
 
+    /// Where what is handed in through a relay becomes its owner's submissions.
+    fn counter(&self, id: SandboxId, relay: &Arc<Relay>) -> Counter {
+        Counter::open(&self.0.means, &self.0.hours, id, relay)
+    }
+
+    /// What lies in the outbox of a sandbox that is open here.
+    ///
+    /// # Errors
+    /// [`ReachError::NotHere`]; [`ReachError::Engine`] when it cannot be read.
+    pub async fn outbox(&self, id: SandboxId) -> Result<OutboxListing, ReachError> {
+        let held = self.get(id).ok_or(ReachError::NotHere)?;
+        Ok(held.home.outbox(OutboxLimits::default()).await?)
+    }
+
     /// Looks after the sandboxes of this worker until `stop` fires; they go on without it.
     pub async fn work(self, stop: CancellationToken) {
         self.find_again().await;
@@ -186,12 +218,19 @@ impl Keeper {
             beat = beat.wrapping_add(1);
             tokio::select! {
                 () = tokio::time::sleep(BEAT) => {}
-                () = self.means().house.event_bell.notified() => {}
+                () = self.means().house.keeper_bell.notified() => {}
                 () = stop.cancelled() => {}
             }
         }
-        // what has been begun is ended properly: a sandbox half started belongs to nobody
-        let over = async { while tasks.join_next().await.is_some() {} };
+        // what has been begun is ended properly: a sandbox half started belongs to nobody, and whoever
+        // hands a file in has a right to know whether it was taken
+        let Hours { closing, served } = &*self.0.hours;
+        closing.cancel();
+        served.close();
+        let over = async {
+            while tasks.join_next().await.is_some() {}
+            served.wait().await;
+        };
         if tokio::time::timeout(WIND_DOWN, over).await.is_err() {
             // the next start has them wait again
             tasks.shutdown().await;

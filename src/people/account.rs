@@ -11,7 +11,7 @@ use super::record::{By, Deed};
 use super::{Actor, Grant, People, PeopleError, Role, db, keys};
 use crate::audit;
 use crate::ids::{OrganisationId, SessionId, UserId};
-use crate::store::{Connection, Tx};
+use crate::store::{Connection, StoreError, Tx};
 
 /// What somebody fills in to get an account.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -45,6 +45,24 @@ pub struct Profile {
     /// The language, `zh-CN` or `en`.
     #[serde(default)]
     pub locale: String,
+}
+
+/// How somebody is addressed.
+#[derive(Clone, Debug)]
+pub struct Addressed {
+    /// The name shown to others.
+    pub name: String,
+    /// The language they chose, as in `zh-CN`.
+    pub locale: String,
+}
+
+/// How a person is addressed; `None` for one who is not there or whose account is disabled.
+///
+/// # Errors
+/// When the database fails.
+pub async fn addressed(conn: &mut Connection, user: UserId) -> Result<Option<Addressed>, StoreError> {
+    let known = db::user(conn, user).await?.filter(|known| known.disabled_at.is_none());
+    Ok(known.map(|known| Addressed { name: known.name, locale: known.locale }))
 }
 
 /// Which users an administrator wants to see.

@@ -19,7 +19,7 @@ mod role;
 use std::sync::Arc;
 
 pub(crate) use account::invisible;
-pub use account::{AccountPage, NewUser, Profile, UserFilter, UserRow};
+pub use account::{AccountPage, Addressed, NewUser, Profile, UserFilter, UserRow, addressed};
 pub use grant::{Holder, make_organizer};
 pub use keys::{NewToken, Opened, SessionRow, SessionTerms, Signed, TokenRow};
 pub use login::Visitor;

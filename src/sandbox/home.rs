@@ -2,8 +2,8 @@
 //! when the container that had it mounted is gone.
 //!
 //! [`super::Homes::attach`] makes a [`Home`] or mounts the one that was kept, [`Home::detach`] puts it away.
-//! Its content is untrusted: it is read through [`Home::snapshot`], [`Home::outbox`] and [`Home::open_in_outbox`] alone, which follow no
-//! links and wait for nobody.
+//! Its content is untrusted: it is read through [`Home::snapshot`], [`Home::outbox`] and [`Home::open_in_outbox`] alone, and
+//! written through [`Home::restore`] and [`Home::put`], which follow no links and wait for nobody.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,7 +21,7 @@ use super::outbox::{self, OutboxLimits, OutboxListing};
 use super::profile::SANDBOX_UID;
 use super::snapshot::{self, Snapshot, SnapshotLimits};
 use super::tmpfs::unmount_and_remove;
-use super::{SandboxError, image, mounts, restore};
+use super::{SandboxError, furnish, image, mounts, restore};
 
 /// Where a sandbox sees its home.
 pub const HOME_PATH: &str = "/home/participant";
@@ -159,6 +159,26 @@ impl Home {
     pub async fn open_in_outbox(&self, path: &str) -> Result<File, SandboxError> {
         let path = PathBuf::from(path);
         self.blocking(move |root| outbox::open_file(root, &path)).await
+    }
+
+    /// Whether nobody has worked in it yet: it holds its [outbox](OUTBOX) and nothing else, as one does
+    /// that was just made or emptied.
+    ///
+    /// # Errors
+    /// [`HomeError::NotAttached`], [`HomeError::Copy`].
+    pub async fn is_untouched(&self) -> Result<bool, SandboxError> {
+        self.blocking(furnish::is_untouched).await
+    }
+
+    /// Puts a file of the sandbox's user at its top, readable to all; false when something of that name
+    /// is there already, which stays as it is, whatever it is.
+    ///
+    /// # Errors
+    /// [`HomeError::NotAttached`]; [`HomeError::Copy`] for a name that is a path, and when it cannot be
+    /// written: nothing of it is left then.
+    pub async fn put(&self, name: &str, content: Vec<u8>) -> Result<bool, SandboxError> {
+        let name = name.to_owned();
+        self.blocking(move |root| furnish::put(root, &name, &content)).await
     }
 
     /// Puts it away: one in memory is written to its file first. Its container must have stopped.

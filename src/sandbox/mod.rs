@@ -22,6 +22,7 @@ mod collect;
 mod container;
 mod engine;
 mod error;
+mod furnish;
 mod home;
 mod home_error;
 mod homes;

@@ -12,7 +12,7 @@
 //! | `control 1` | the relay, once; again 250 ms after the host went away, for ever | the host's lines, and at the end one of the relay's |
 //! | `dial NONCE` | the relay, on a fresh connection | the bytes of the connection to the port, both ways, each way ended by itself |
 //! | `refused NONCE WHY` | the relay, on a fresh connection | nothing; WHY is `refused`, `timeout`, `busy` or `unreachable` |
-//! | `submit JSON` | the command `submit` | the bytes of the file, to the end of that way; the host answers lines of JSON, the last of which has `"ok"` first |
+//! | `submit JSON` | the command `submit` | the bytes of the file, to the end of that way; the host answers lines for the participant, the last of which is JSON with `"ok"` first |
 //!
 //! On the control connection the host says `open PORT NONCE` for each connection it wants to
 //! 127.0.0.1:PORT in the container, and the relay says `ended CODE` when the command it runs has

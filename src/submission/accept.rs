@@ -434,7 +434,8 @@ pub(super) async fn enter(
     .competition(competition.id)
     .detail("digest", submission.digest.as_str())
     .detail("size", submission.size)
-    .detail("aim", submission.aim.as_str());
+    .detail("aim", submission.aim.as_str())
+    .detail("origin", submission.origin.as_str());
     audit::record(tx, entry).await?;
     super::announce(tx, house, submission, submission.disclosed_state).await
 }

@@ -270,6 +270,14 @@ impl Submission {
     pub fn competes(&self) -> bool {
         self.aim == Aim::Compete
     }
+
+    /// The disclosed state, in which a begun run is told at once: its start derives from nothing hidden.
+    pub fn shown_state(&self) -> State {
+        match self.disclosed_state {
+            State::Queued if self.started_at.is_some() => State::Running,
+            state => state,
+        }
+    }
 }
 
 /// A submission's run on one task.

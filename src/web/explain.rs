@@ -11,6 +11,7 @@ use crate::contest::bundle::BundleError;
 use crate::contest::desk::DeskError;
 use crate::contest::draft::DraftError;
 use crate::contest::entry::EntryError;
+use crate::contest::expected::ExpectedError;
 use crate::contest::import::{ImportError, PublishError};
 use crate::lab::ask::AskError;
 use crate::store::ObjectError;
@@ -51,6 +52,22 @@ impl Explain for ObjectError {
                 vec![("cap", super::format::size(i64::try_from(*cap).unwrap_or(i64::MAX)).into())]
             }
             _ => Args::new(),
+        }
+    }
+}
+
+impl Explain for ExpectedError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Objects(error) => error.status(),
+            Self::Store(error) => error.status(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Objects(error) => error.code(),
+            Self::Store(error) => error.code(),
         }
     }
 }

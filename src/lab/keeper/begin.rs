@@ -12,10 +12,10 @@ use super::{Held, Keeper, LAB_PORT, Metered, lives};
 use crate::audit::{self, Actor, Entry};
 use crate::catalog::{self, CatalogError};
 use crate::contest::db as contest_db;
-use crate::lab::data;
-use crate::lab::db;
 use crate::lab::gauge::Gauge;
+use crate::lab::guide::{self, GuideError};
 use crate::lab::model::{Grant, Sandbox, State};
+use crate::lab::{data, db, starter};
 use crate::sandbox::{
     self, Found, Home, HomeQuota, InteractiveSpec, ReadOnlyBind, Relay, RelayLimits, Resources, SandboxError,
 };
@@ -51,6 +51,8 @@ enum BeginError {
     Objects(#[from] ObjectError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Guide(#[from] GuideError),
     #[error("the data could not be laid out: {0}")]
     Io(#[from] std::io::Error),
     #[error("{0}")]
@@ -64,7 +66,12 @@ impl BeginError {
             Self::Data(_) => "data",
             Self::Home(_) => "home",
             Self::Silent | Self::Ended(_) => "lab",
-            Self::Engine(_) | Self::Objects(_) | Self::Store(_) | Self::Io(_) | Self::Gone(_) => "engine",
+            Self::Engine(_)
+            | Self::Objects(_)
+            | Self::Store(_)
+            | Self::Guide(_)
+            | Self::Io(_)
+            | Self::Gone(_) => "engine",
         }
     }
 }
@@ -99,7 +106,9 @@ impl Keeper {
         let datasets = &competition.definition.datasets;
         let proof = catalog::authorise_sandbox(&mut conn, competition.id, sandbox.user, datasets).await?;
         drop(conn);
-        let binds = data::lay_out(&means.house, &means.data_dir, datasets, &proof).await?;
+        let phases = contest_db::phases(&mut *means.house.db.read().await?, competition.id).await?;
+        let mut binds = data::lay_out(&means.house, &means.data_dir, datasets, &proof).await?;
+        binds.push(guide::lay_out(&means.house, &means.data_dir, &competition, &phases).await?);
         let now = means.house.clock.now();
         let mut tx = means.house.db.begin().await?;
         db::set_home_host(&mut tx, home.id, Some(&means.host)).await?;
@@ -112,6 +121,10 @@ impl Keeper {
         let quota = HomeQuota { bytes: home.bytes, inodes: (home.bytes >> 20) * INODES_PER_MIB };
         let attached = means.homes.attach(sandbox.id, &self.home_file(sandbox), quota).await;
         let attached = attached.map_err(BeginError::Home)?;
+        let put = starter::put(&means.house, &means.data_dir, &competition, &phases, &attached).await;
+        if let Err(error) = put {
+            tracing::warn!(sandbox = %sandbox.id, %error, "a home has no notebook to start from");
+        }
         let grant = Grant::of(competition.definition.sandbox.as_ref());
         let started = self.start(sandbox, &grant, binds, quota, attached).await;
         if started.is_err() {
@@ -130,7 +143,7 @@ impl Keeper {
     ) -> Result<(), BeginError> {
         let means = self.means();
         let socket_dir = self.socket_dir(asked)?;
-        let relay = Relay::listen(&socket_dir, RelayLimits::default())?;
+        let relay = Arc::new(Relay::listen(&socket_dir, RelayLimits::default())?);
         let now = means.house.clock.now();
         let token = means.house.entropy.secret();
         let mut tx = means.house.db.begin().await?;
@@ -158,6 +171,7 @@ impl Keeper {
             grant: grant.clone(),
             sandbox: container,
             home,
+            _counter: self.counter(asked.id, &relay),
             relay,
             gauge: Arc::new(Gauge::new(0, now)),
             token,
@@ -211,7 +225,7 @@ impl Keeper {
         drop(conn);
         let (Some(home), true) = (means.homes.find(id)?, lives(found.state)) else { return Ok(false) };
         let directory = means.sockets_dir.join(id.to_string());
-        let relay = Relay::listen(&directory, RelayLimits::default())?;
+        let relay = Arc::new(Relay::listen(&directory, RelayLimits::default())?);
         let now = means.house.clock.now();
         let shown = u64::try_from(known.used.shown_bytes).unwrap_or(0);
         let gauge = Gauge::new(shown, now);
@@ -222,6 +236,7 @@ impl Keeper {
             grant: Grant::of(competition.and_then(|c| c.definition.sandbox).as_ref()),
             sandbox: found.sandbox,
             home,
+            _counter: self.counter(id, &relay),
             relay,
             gauge: Arc::new(gauge),
             token,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -52,6 +53,13 @@ impl RelayStream {
     ) -> Self {
         early.reverse();
         Self { stream, early, traffic, _permit: permit }
+    }
+
+    /// Whether the program at the other end has closed it altogether, and not only its own way of it:
+    /// what is written now nobody reads.
+    pub fn is_gone(&self) -> bool {
+        let ready = self.stream.ready(Interest::WRITABLE).now_or_never();
+        ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_write_closed()))
     }
 }
 
@@ -117,7 +125,7 @@ pub struct HandedIn {
     /// may be null) when the command is ours. Nothing of it is checked.
     pub header: serde_json::Value,
     /// The file's bytes, to the end of the stream; `size` of them if the program told the truth. What
-    /// is written to it is shown to the participant: lines of JSON, and `{"ok":true…}` as the last
-    /// one when the file was taken.
+    /// is written to it is shown to the participant line by line, as it stands: words, and at the end one
+    /// line of JSON, which begins with `{"ok":true` when the file was taken.
     pub stream: RelayStream,
 }

@@ -3,7 +3,7 @@
 mod account;
 mod admin;
 mod audit_log;
-mod competition;
+pub(in crate::web) mod competition;
 mod desk;
 mod landing;
 mod register;

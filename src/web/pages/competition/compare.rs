@@ -83,7 +83,7 @@ async fn side(app: &App, frame: &Frame, seen: &Seen) -> Result<Side, PageError> 
     let mut conn = app.db.read().await?;
     let members = entry::db::members(&mut conn, submission.team).await?;
     let mut item = item(&mut conn, hall, submission, &members).await?;
-    item.code = reason_key(app, frame, &item.code);
+    item.code = reason_key(&app.templates.words(), frame.lang(), &item.code);
     if hall.sees_board() {
         let board = &hall.competition.definition.leaderboard;
         item.rank = app.boards.board(&mut conn, &seen.phase, board).await?.rank(submission.id);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::airlock::{Cleared, Public, lane1};
 use crate::contest::definition::{Column, FactQuestion, Sorting};
 use crate::contest::entry;
-use crate::contest::model::{Competition, ParticipantState, Phase, PhaseTime, Registration, Team};
+use crate::contest::model::{self, Competition, ParticipantState, Phase, PhaseTime, Registration, Team};
 use crate::contest::{db as contest_db, terms_digest};
 use crate::lab::ask;
 use crate::scoring::leaderboard::Scores;
@@ -67,7 +67,7 @@ pub(in crate::web::pages) struct PhaseView {
 
 /// A column as pages show it.
 #[derive(Clone, Debug, Serialize)]
-pub(in crate::web::pages) struct ColumnView {
+pub(in crate::web) struct ColumnView {
     /// Its key in the scores.
     pub key: String,
     /// Its title in the page's language.
@@ -129,24 +129,18 @@ impl From<Quota> for QuotaView {
 }
 
 /// The tag of translations in bundles.
-pub(in crate::web::pages) fn locale(lang: Lang) -> &'static str {
+pub(in crate::web) fn locale(lang: Lang) -> &'static str {
     match lang {
         Lang::Zh => "zh",
         Lang::En => "en",
     }
 }
 
-/// A name in a locale, or the bundle's own.
-fn named<'a>(competition: &'a Competition, locale: &str, key: &str, own: &'a str) -> &'a str {
-    let translations = competition.definition.locale.get(locale);
-    translations.and_then(|l| l.names.get(key)).map_or(own, String::as_str)
-}
-
 fn column_view(competition: &Competition, locale: &str, column: &Column) -> ColumnView {
     let board = &competition.definition.leaderboard;
     ColumnView {
         key: column.key.clone(),
-        title: named(competition, locale, &format!("columns.{}", column.key), &column.title).to_owned(),
+        title: competition.named(locale, &format!("columns.{}", column.key), &column.title).to_owned(),
         precision: column.precision.min(9),
         ascending: column.sorting == Sorting::Asc,
         primary: board.primary().is_some_and(|primary| primary.key == column.key),
@@ -158,6 +152,12 @@ fn column_view(competition: &Competition, locale: &str, column: &Column) -> Colu
 pub(in crate::web::pages) fn primary_column(competition: &Competition, locale: &str) -> Option<ColumnView> {
     let primary = competition.definition.leaderboard.primary()?;
     Some(column_view(competition, locale, primary)).filter(|column| !column.hidden)
+}
+
+/// The columns of a competition's board that anybody may know of.
+pub(in crate::web) fn public_columns(competition: &Competition, locale: &str) -> Vec<ColumnView> {
+    let shown = lane1::visible(&competition.definition.leaderboard);
+    shown.columns.iter().map(|column| column_view(competition, locale, column)).collect()
 }
 
 impl Hall {
@@ -212,8 +212,7 @@ impl Hall {
 
     /// The phase that pages are about: the open one, else the next, else the last.
     pub fn current(&self) -> Option<&Phase> {
-        let with = |time| self.phases.iter().find(move |p| p.time(self.now) == time);
-        with(PhaseTime::Open).or_else(|| with(PhaseTime::Ahead)).or_else(|| self.phases.last())
+        model::current(&self.phases, self.now)
     }
 
     /// The phase asked for, or the one that pages are about.
@@ -239,7 +238,7 @@ impl Hall {
 
     /// A translated name, or the bundle's own.
     pub fn named<'a>(&'a self, key: &str, own: &'a str) -> &'a str {
-        named(&self.competition, self.locale, key, own)
+        self.competition.named(self.locale, key, own)
     }
 
     /// A phase's name in the page's language.
@@ -295,9 +294,7 @@ impl Hall {
 
     /// The columns anybody may know of.
     pub fn public_columns(&self) -> Vec<ColumnView> {
-        let board = &self.competition.definition.leaderboard;
-        let shown = lane1::visible(board);
-        shown.columns.iter().map(|c| column_view(&self.competition, self.locale, c)).collect()
+        public_columns(&self.competition, self.locale)
     }
 
     /// The fact-sheet questions whose answers stand on the board.

@@ -4,14 +4,14 @@
 mod chart;
 mod compare;
 mod data;
-pub(in crate::web::pages) mod hall;
+pub(in crate::web) mod hall;
 mod latest;
 mod leaderboard;
 mod list;
 mod overview;
 mod sandbox;
 pub(in crate::web::pages) mod stream;
-pub(in crate::web::pages) mod submission;
+pub(in crate::web) mod submission;
 mod submissions;
 mod submit;
 mod team;

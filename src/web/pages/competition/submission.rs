@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hall::Hall;
 use super::stream::{self, As};
-use super::submissions::{item, shown_state, team_chooses, team_nominates};
+use super::submissions::{item, team_chooses, team_nominates};
 use crate::contest::db as contest_db;
 use crate::contest::entry;
 use crate::contest::model::{Phase, PhaseTime, Task};
@@ -21,7 +21,9 @@ use crate::submission::{actions, db, queue, topic};
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
+use crate::web::lang::Lang;
 use crate::web::page::Frame;
+use crate::web::words::Words;
 
 /// The most of a log that is shown on the page, in bytes; all of it can be downloaded.
 const LOG_SHOWN: u64 = 256 << 10;
@@ -222,7 +224,7 @@ async fn show(
         let mut conn = app.db.read().await?;
         let members = entry::db::members(&mut conn, submission.team).await?;
         let view = item(&mut conn, hall, submission, &members).await?;
-        let waiting = shown_state(submission) == Told::Queued;
+        let waiting = submission.shown_state() == Told::Queued;
         let place = if waiting { queue::place(&mut conn, &app.clock, submission.id).await? } else { None };
         let before = best_before(&mut conn, &seen).await?;
         let mut rank = None;
@@ -234,7 +236,7 @@ async fn show(
         (view, place, before, rank, twin)
     };
     view.rank = rank;
-    view.code = reason_key(&app, &frame, &view.code);
+    view.code = reason_key(&app.templates.words(), frame.lang(), &view.code);
     let report = faults(submission);
     let live = format!("{}/live", seen.address());
     let closes = seen.is_closed();
@@ -266,11 +268,9 @@ async fn show(
 }
 
 /// The kind of reason that has a text; the room's own words are shown beside it.
-pub(in crate::web::pages) fn reason_key(app: &App, frame: &Frame, code: &str) -> String {
-    let words = app.templates.words();
-    let known = |code: &str| words.has(frame.lang(), &format!("reason-{code}"));
+pub(in crate::web) fn reason_key(words: &Words, lang: Lang, code: &str) -> String {
     match code {
-        code if known(code) => code.to_owned(),
+        code if words.has(lang, &format!("reason-{code}")) => code.to_owned(),
         code if code.starts_with("zip-") => "zip".to_owned(),
         _ => "other".to_owned(),
     }

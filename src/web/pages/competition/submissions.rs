@@ -56,14 +56,6 @@ pub(super) struct Item {
     pub rank: Option<usize>,
 }
 
-/// The state to show. That a run has begun is told at once; how it ends is told when it is disclosed.
-pub(super) fn shown_state(submission: &Submission) -> Told {
-    match submission.disclosed_state {
-        Told::Queued if submission.started_at.is_some() => Told::Running,
-        state => state,
-    }
-}
-
 /// What a team may be told of one of its submissions. Scores are read only once their telling is due.
 pub(super) async fn item(
     conn: &mut Connection,
@@ -91,7 +83,7 @@ pub(super) async fn item(
         kind: if told { submission.kind.as_str() } else { "unknown" },
         trial: submission.aim == Aim::Trial,
         created_at: submission.created_at,
-        state: shown_state(submission).as_str(),
+        state: submission.shown_state().as_str(),
         is_final: submission.disclosed_state.is_final(),
         code: submission.disclosed_reason.code.clone(),
         text: submission.disclosed_reason.text.clone(),

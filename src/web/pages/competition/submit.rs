@@ -15,9 +15,8 @@ use super::hall::Hall;
 use super::upload::{self, Fields};
 use crate::contest::db as contest_db;
 use crate::contest::definition::{FactKind, FactQuestion};
-use crate::contest::model::{FileKind, Phase, PhaseTime, Task};
-use crate::scoring::metric::Family;
-use crate::store::{Class, ObjectKey};
+use crate::contest::expected::{self, Expected};
+use crate::contest::model::{Phase, PhaseTime, Task};
 use crate::submission::accept::{self, AcceptError, Request};
 use crate::submission::model::{Aim, Origin, Submission};
 use crate::web::App;
@@ -25,9 +24,6 @@ use crate::web::error::{Explain as _, FieldFault, PageError};
 use crate::web::guard::User;
 use crate::web::limits::Limited;
 use crate::web::page::Frame;
-
-/// How much of a list of ids is read for the sample rows, in bytes.
-const IDS_READ: u64 = 4096;
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/competitions/{slug}/submit", get(form))
@@ -112,7 +108,7 @@ async fn show(
         .with("quota", &quota)
         .with("tasks", &views)
         .with("trial", &tasks.iter().any(|task| task.definition.twin.is_some()))
-        .with("columns", &expected(&views))
+        .with("columns", &columns_of_all(&views))
         .with("questions", &questions)
         .with("endings", &endings.join(","))
         .with("cap", &app.settings.upload.cap_bytes)
@@ -126,7 +122,7 @@ async fn show(
 }
 
 /// The columns every single result file needs: those of the phase's only task.
-fn expected(views: &[TaskView]) -> String {
+fn columns_of_all(views: &[TaskView]) -> String {
     match views {
         [only] => only.columns.join(","),
         _ => String::new(),
@@ -150,60 +146,17 @@ fn question<'a>(q: &'a FactQuestion, filled: &Fields) -> Question<'a> {
 
 async fn task_view(app: &App, hall: &Hall, task: &Task) -> Result<TaskView, PageError> {
     let d = &task.definition;
-    let mut columns: Vec<String> = Vec::new();
-    let mut sample: Vec<&str> = Vec::new();
-    for metric in &d.metrics {
-        if columns.is_empty() {
-            columns.push(metric.id.clone());
-        }
-        for column in &metric.prediction {
-            if !columns.contains(column) {
-                columns.push(column.clone());
-                let label = metric.labels.as_ref().and_then(|labels| labels.first());
-                let of_classes = metric.name.family() == Family::Classes;
-                sample.push(if of_classes { label.map_or("…", String::as_str) } else { "0.0" });
-            }
-        }
-    }
-    let ids = match (&d.ids, d.metrics.first()) {
-        (Some(path), Some(metric)) => first_ids(app, hall, path, &metric.id).await?,
-        _ => Vec::new(),
-    };
-    let row = |id: String| std::iter::once(id).chain(sample.iter().map(|s| (*s).to_owned())).collect();
+    let Expected { columns, rows } = expected::expected(&app.house, hall.competition.id, d).await?;
     let key = format!("tasks.{}", task.position);
     Ok(TaskView {
         name: hall.named(&key, &d.name).to_owned(),
         description: hall.named(&format!("{key}.description"), &d.description).to_owned(),
         hidden_input: d.closes_programs(),
         twin: d.twin.is_some(),
-        rows: ids.into_iter().map(row).collect(),
+        rows,
         metrics: d.metrics.iter().map(|metric| metric.name.to_string()).collect(),
         columns,
     })
-}
-
-/// The first three of the published ids.
-async fn first_ids(app: &App, hall: &Hall, path: &str, column: &str) -> Result<Vec<String>, PageError> {
-    use tokio::io::AsyncReadExt as _;
-
-    let file = contest_db::file(&mut *app.db.read().await?, hall.competition.id, &path.to_owned()).await?;
-    let Some(file) = file.filter(|f| f.kind == FileKind::File && f.path.ends_with(".csv")) else {
-        return Ok(Vec::new());
-    };
-    let key: ObjectKey = file.object_key.parse()?;
-    if key.class() != Class::Plain {
-        return Ok(Vec::new());
-    }
-    let mut start = Vec::new();
-    let reader = app.house.objects.get_stream(&key).await?;
-    if reader.take(IDS_READ).read_to_end(&mut start).await.is_err() {
-        return Ok(Vec::new());
-    }
-    let mut table = csv::ReaderBuilder::new().flexible(true).from_reader(start.as_slice());
-    let place = table.headers().ok().and_then(|header| header.iter().position(|name| name.trim() == column));
-    let Some(place) = place else { return Ok(Vec::new()) };
-    let rows = table.records().flatten().take(3);
-    Ok(rows.filter_map(|row| row.get(place).map(str::to_owned)).collect())
 }
 
 #[derive(Serialize)]
