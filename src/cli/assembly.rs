@@ -91,7 +91,7 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
 ///
 /// # Errors
 /// When the directories for homes, data and sockets cannot be made.
-pub(crate) async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Result<Option<Keeper>> {
+pub async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Result<Option<Keeper>> {
     if settings.sandboxes.host.is_empty() || settings.sandboxes.places == 0 {
         return Ok(None);
     }

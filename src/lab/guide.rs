@@ -221,7 +221,8 @@ fn phase_en(chapter: &Chapter) -> String {
     for (task, expected) in &chapter.tasks {
         text.push_str(&format!("\nTask “{task}”:\n"));
         match expected.columns.is_empty() {
-            true => text.push_str("\nThe tab Evaluation of the competition's page says what a result file holds.\n"),
+            true => text
+                .push_str("\nThe tab Evaluation of the competition's page says what a result file holds.\n"),
             false => text.push_str(&columns("Columns of a result file", "as in", expected)),
         }
     }

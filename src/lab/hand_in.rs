@@ -123,9 +123,7 @@ impl Standing {
         Ok(Some(match submission.shown_state() {
             State::Uploaded => Self::Uploaded,
             State::Queued => match queue::place(conn, clock, id).await? {
-                Some(place) => {
-                    Self::Queued { ahead: place.ahead, expected_seconds: place.expected_seconds }
-                }
+                Some(place) => Self::Queued { ahead: place.ahead, expected_seconds: place.expected_seconds },
                 // between its place and its start
                 None => Self::Queued { ahead: 0, expected_seconds: 1 },
             },

@@ -66,19 +66,14 @@ pub(super) async fn find(
     let path = stored.path.clone();
     let looking = tokio::task::spawn_blocking(move || {
         let looked = File::open(&place).map_err(|error| KitError::Copy(path.clone(), error));
-        let looked = looked.and_then(|file| {
-            look(file, wanted, cap).map_err(|error| KitError::Archive(path.clone(), error))
-        });
+        let looked = looked
+            .and_then(|file| look(file, wanted, cap).map_err(|error| KitError::Archive(path.clone(), error)));
         fs::remove_file(&place).map_err(|error| KitError::Copy(path, error)).and(looked)
     });
     looking.await.map_err(|error| copy(error.into()))?
 }
 
-fn look(
-    archive: File,
-    wanted: fn(&str) -> bool,
-    cap: u64,
-) -> Result<Option<Found>, zip::result::ZipError> {
+fn look(archive: File, wanted: fn(&str) -> bool, cap: u64) -> Result<Option<Found>, zip::result::ZipError> {
     let mut archive = zip::ZipArchive::new(archive)?;
     // notebooks kept by editors, and what a Mac adds, are nobody's
     let is_shown = |path: &str| !path.split('/').any(|part| part.starts_with('.') || part == "__MACOSX");
@@ -110,7 +105,8 @@ mod tests {
         let wanted = |name: &str| name.ends_with(".ipynb");
         let mut file = tempfile::tempfile().unwrap();
         let mut made = zip::ZipWriter::new(&mut file);
-        let paths = ["deep/a.ipynb", ".ipynb_checkpoints/b.ipynb", "__MACOSX/c.ipynb", "start.ipynb", "a.csv"];
+        let paths =
+            ["deep/a.ipynb", ".ipynb_checkpoints/b.ipynb", "__MACOSX/c.ipynb", "start.ipynb", "a.csv"];
         for path in paths {
             made.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
             made.write_all(path.as_bytes()).unwrap();

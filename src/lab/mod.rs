@@ -16,5 +16,6 @@ pub mod hand_in;
 pub mod keeper;
 mod kit;
 pub mod model;
+pub mod shown;
 mod starter;
 pub mod ticket;

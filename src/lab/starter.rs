@@ -108,7 +108,8 @@ fn notebook((zh, en): (&str, &str), dataset: Option<&DatasetUse>, task: Option<&
         ("markdown", format!("## 提交 Submit\n\n{SUBMIT}{}", expected.unwrap_or_default())),
         ("code", "# !submit predictions.csv -m \"第一次提交 a first try\"".to_owned()),
     ];
-    let cells: Vec<Value> = cells.into_iter().enumerate().map(|(n, (kind, source))| cell(n, kind, &source)).collect();
+    let cells: Vec<Value> =
+        cells.into_iter().enumerate().map(|(n, (kind, source))| cell(n, kind, &source)).collect();
     json!({
         "cells": cells,
         "metadata": {

@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn a_file_is_put_once_and_over_nothing() {
-        let (home, outside) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (home, outside) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let root = File::open(home.path()).expect("opened");
         let root = root.as_fd();
         fs::create_dir(home.path().join(OUTBOX)).expect("a folder");

@@ -1,5 +1,7 @@
 //! Sandboxes as they are asked for, wait for a place, and are entered; without a container.
 
+use std::sync::Arc;
+
 use shuyu::contest::entry::{self, EntryError};
 use shuyu::contest::model::ParticipantState;
 use shuyu::contest::terms_digest;
@@ -11,6 +13,7 @@ use shuyu::lab::model::{Sandbox, State, Wanted};
 use shuyu::lab::ticket;
 use shuyu::people::Visitor;
 use shuyu::sandbox::Homes;
+use shuyu::web::Terminal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +24,7 @@ async fn offered(world: &World, slug: &str) -> Contest {
     world.import(slug, &native().edit("shuyu:", "shuyu:\n  sandbox: {image: python, session: 2h}")).await
 }
 
-async fn open(world: &World, contest: &Contest, user: UserId) -> Result<Sandbox, AskError> {
+pub(super) async fn open(world: &World, contest: &Contest, user: UserId) -> Result<Sandbox, AskError> {
     let terms = terms_digest(&mut world.house.db.read().await.unwrap(), &contest.competition).await.unwrap();
     ask::open(&world.house, &contest.competition, None, user, &terms).await
 }
@@ -173,7 +176,7 @@ async fn a_ticket_opens_its_own_sandbox_once_and_the_visit_ends_with_the_login()
 }
 
 /// A keeper of the world's sandboxes at work, until its token fires.
-async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::task::JoinHandle<()>) {
+pub(super) async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::task::JoinHandle<()>) {
     let carrier = world.carrier().await;
     let place = |name: &str| {
         let directory = world.dir.path().join(name);
@@ -190,6 +193,8 @@ async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::task::JoinHan
         sockets_dir: place("s"),
         host: "here".to_owned(),
         settings: world.settings.sandboxes.clone(),
+        upload: world.settings.upload.clone(),
+        clerk: Arc::new(Terminal::new(&world.settings, &world.clock).unwrap()),
     });
     let stop = CancellationToken::new();
     let working = tokio::spawn(keeper.clone().work(stop.clone()));
@@ -197,7 +202,7 @@ async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::task::JoinHan
 }
 
 /// What the lab inside answers to a request of its owner.
-async fn answer(keeper: &Keeper, id: SandboxId, request: &str, body: &str) -> String {
+pub(super) async fn answer(keeper: &Keeper, id: SandboxId, request: &str, body: &str) -> String {
     let token = keeper.way_in(id).unwrap().token;
     let mut stream = keeper.dial(id, LAB_PORT).await.unwrap();
     let length = body.len();
@@ -211,7 +216,7 @@ async fn answer(keeper: &Keeper, id: SandboxId, request: &str, body: &str) -> St
     answer
 }
 
-async fn until_it_is(world: &World, id: SandboxId, state: State) -> Sandbox {
+pub(super) async fn until_it_is(world: &World, id: SandboxId, state: State) -> Sandbox {
     let now = async || db::by_id(&mut world.house.db.read().await.unwrap(), id).await.unwrap().unwrap();
     world.until(&format!("the sandbox is {state}"), || async { now().await.state == state }).await;
     now().await

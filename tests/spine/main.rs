@@ -17,6 +17,7 @@ mod diode;
 mod dry_runs;
 mod faults;
 mod imports;
+mod inside;
 mod labs;
 mod path;
 mod processes;

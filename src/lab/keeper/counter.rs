@@ -58,7 +58,8 @@ impl Counter {
         let (means, hours, relay) = (Arc::clone(means), Arc::clone(hours), Arc::clone(relay));
         let taking = async move {
             while let Some(handed_in) = relay.handed_in().await {
-                let served = Served { means: Arc::clone(&means), closing: hours.closing.clone(), sandbox: id };
+                let served =
+                    Served { means: Arc::clone(&means), closing: hours.closing.clone(), sandbox: id };
                 hours.served.spawn(served.serve(handed_in));
             }
         };
@@ -192,9 +193,8 @@ impl Served {
     async fn wait(&self, owner: &Owner, accepted: &Accepted, mut stream: RelayStream) {
         let Accepted { submission, phase, page } = accepted;
         let id = submission.id;
-        let say = |said: &Said<'_>| {
-            format!("{}\n", self.means.clerk.say(&owner.locale, &owner.competition, said))
-        };
+        let say =
+            |said: &Said<'_>| format!("{}\n", self.means.clerk.say(&owner.locale, &owner.competition, said));
         let until = Instant::now() + PATIENCE;
         let mut words = say(&Said::Accepted { submission, phase, page });
         let mut told: Option<Standing> = None;

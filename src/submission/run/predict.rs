@@ -17,7 +17,7 @@ use crate::sandbox::{
 };
 use crate::store::{ObjectKey, events};
 use crate::submission::command::{self, METADATA_NAMES, StepKind};
-use crate::submission::model::{Kind, Reason, Step};
+use crate::submission::model::{Kind, Origin, Reason, Step};
 use crate::submission::queue::{self, Ending};
 use crate::submission::topic;
 
@@ -306,14 +306,15 @@ pub(super) async fn note_step(
     Ok(())
 }
 
-/// Follows a run's output live, unless it is sealed.
+/// Follows a run's output live, unless it is sealed, or of a program from inside a sandbox: that is counted
+/// as content shown when it is shown.
 fn follow(
     carrier: &Carrier,
     job: &Job,
     mut spec: RunSpec,
     sealed: bool,
 ) -> (RunSpec, Option<tokio::task::JoinHandle<()>>) {
-    if sealed {
+    if sealed || job.submission.origin == Origin::Sandbox {
         return (spec, None);
     }
     let (sender, receiver) = mpsc::channel(64);

@@ -5,12 +5,15 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::hall::Hall;
+use crate::airlock::lane3::{self, Way};
 use crate::lab::ask::{self, AskError, Place};
 use crate::lab::model::{Grant, Sandbox, State as Stands, Used, Wanted};
 use crate::lab::{db, ticket};
+use crate::sandbox::{OutboxFile, OutboxLimits, OutboxListing};
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
@@ -32,9 +35,9 @@ struct SandboxView {
     state: &'static str,
     over: bool,
     stopping: bool,
-    requested_at: jiff::Timestamp,
-    ready_at: Option<jiff::Timestamp>,
-    deadline_at: Option<jiff::Timestamp>,
+    requested_at: Timestamp,
+    ready_at: Option<Timestamp>,
+    deadline_at: Option<Timestamp>,
     reason: String,
     message: String,
     used: Used,
@@ -63,6 +66,65 @@ impl From<Grant> for GrantView {
             session_seconds: grant.session.as_secs(),
         }
     }
+}
+
+/// The outbox as its owner sees it while the sandbox is open.
+#[derive(Default, Serialize)]
+struct OutboxView {
+    /// Whether the sandbox is open and the outbox could not be read all the same.
+    unread: bool,
+    files: Vec<OutboxFileView>,
+    /// Whether all of it is more than may leave together.
+    too_much: bool,
+    left_out: usize,
+    truncated: bool,
+}
+
+#[derive(Serialize)]
+struct OutboxFileView {
+    path: String,
+    bytes: u64,
+    changed: Option<Timestamp>,
+    /// What stands before it: the end of a text's key.
+    way: &'static str,
+    open: bool,
+}
+
+impl From<OutboxListing> for OutboxView {
+    fn from(listing: OutboxListing) -> Self {
+        let too_much = listing.files.iter().any(|file| !file.fits);
+        let view = |file: OutboxFile| {
+            let way = lane3::way_out(&file.path, file.bytes);
+            OutboxFileView {
+                changed: Timestamp::from_millisecond(file.modified).ok(),
+                way: match way {
+                    Way::NoType => "type",
+                    Way::TooLarge => "large",
+                    Way::Table => "table",
+                    Way::Picture => "picture",
+                    Way::Text => "text",
+                },
+                open: way.is_open(),
+                path: file.path,
+                bytes: file.bytes,
+            }
+        };
+        let OutboxListing { files, left_out, truncated, .. } = listing;
+        Self { unread: false, files: files.into_iter().map(view).collect(), too_much, left_out, truncated }
+    }
+}
+
+/// What lies in the outbox of a sandbox, while it is open; `None` when it is not.
+async fn outbox(app: &App, sandbox: Option<&Sandbox>) -> Option<OutboxView> {
+    let sandbox = sandbox.filter(|s| matches!(s.state, Stands::Ready | Stands::Paused))?;
+    let listed = app.keeper.as_ref()?.outbox(sandbox.id).await;
+    Some(match listed {
+        Ok(listing) => listing.into(),
+        Err(error) => {
+            tracing::warn!(sandbox = %sandbox.id, %error, "an outbox could not be listed");
+            OutboxView { unread: true, ..OutboxView::default() }
+        }
+    })
 }
 
 async fn hall(app: &App, frame: &Frame, slug: &str) -> Result<Hall, PageError> {
@@ -112,6 +174,11 @@ async fn page(
         .with("s", &view)
         .with("grant", &GrantView::from(grant))
         .with("datasets", &hall.competition.definition.datasets)
+        .with("outbox", &outbox(&app, sandbox.as_ref()).await)
+        .with("outbox_bytes", &OutboxLimits::default().bytes)
+        .with("file_bytes", &lane3::FILE_BYTES)
+        .with("rows", &lane3::ROWS)
+        .with("columns", &lane3::COLUMNS)
         .with("reachable", &!app.settings.sandboxes.host.is_empty())
         .render()
 }

@@ -1,7 +1,7 @@
 //! One submission, for its team: state, steps, result, faults, logs, and what can be done to it.
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
@@ -14,6 +14,7 @@ use crate::contest::db as contest_db;
 use crate::contest::entry;
 use crate::contest::model::{Phase, PhaseTime, Task};
 use crate::ids::{RunId, SubmissionId};
+use crate::lab::shown;
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Class, ObjectKey};
 use crate::submission::model::{Origin, Purpose, Run, RunState, State as Told, Submission};
@@ -148,6 +149,9 @@ struct LogView {
     size: u64,
     before: String,
     end: String,
+    /// Bytes of it that are on the page.
+    #[serde(skip)]
+    shown: u64,
 }
 
 async fn read_log(app: &App, seen: &Seen, run: &Run) -> Result<Vec<LogView>, PageError> {
@@ -170,6 +174,7 @@ async fn read_log(app: &App, seen: &Seen, run: &Run) -> Result<Vec<LogView>, Pag
             size,
             before: lines[..split].join("\n"),
             end: lines[split..].join("\n"),
+            shown: bytes.len() as u64,
         });
     }
     Ok(views)
@@ -218,6 +223,8 @@ async fn show(
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
     let runs = run_views(&app, &seen).await?;
+    let bytes = runs.iter().flat_map(|run| &run.logs).map(|log| log.shown).sum();
+    shown::count(&app.house, app.keeper.as_ref(), &seen.submission, bytes).await?;
     let (hall, submission) = (&seen.hall, &seen.submission);
     let d = &hall.competition.definition;
     let (mut view, place, before, rank, twin) = {
@@ -360,8 +367,11 @@ async fn file(
     let s = &seen.submission;
     let own = seen.hall.team.as_ref().is_some_and(|team| team.id == s.team);
     let published = s.is_public && s.disqualified_at.is_none() && s.disclosed_state == Told::Finished;
-    if s.origin != Origin::Outside || !(own || published || seen.hall.organizer) {
+    if !(own || published || seen.hall.organizer) {
         return Err(PageError::not_found());
+    }
+    if s.origin == Origin::Sandbox {
+        return Err(PageError::plain(StatusCode::FORBIDDEN, "from-sandbox"));
     }
     stream::object(&app, &s.object_key, As::Download(&s.file_name)).await
 }
@@ -418,6 +428,8 @@ async fn log(
     let found = seen.logs(run).into_iter().find(|(name, _)| *name == step);
     let (step, key) = found.ok_or_else(PageError::not_found)?;
     let name = format!("{}-{step}.txt", run.id);
+    let bytes = app.house.objects.get_stream(&key).await?.size();
+    shown::count(&app.house, app.keeper.as_ref(), &seen.submission, bytes).await?;
     stream::object(&app, key.as_str(), As::Download(&name)).await
 }
 

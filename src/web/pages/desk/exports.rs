@@ -146,7 +146,7 @@ async fn submissions(app: &App, hall: &Hall) -> Result<Table, PageError> {
         let phase = hall.phases.iter().find(|p| p.id == s.phase).map(|p| p.position);
         let cells = serde_json::json!({
             "id": s.id, "phase": phase, "team": teams.get(&s.team).map(|l| &l.name), "user": s.user,
-            "kind": s.kind, "aim": s.aim, "file_name": s.file_name, "size": s.size, "digest": s.digest,
+            "kind": s.kind, "aim": s.aim, "origin": s.origin, "file_name": s.file_name, "size": s.size, "digest": s.digest,
             "created_at": s.created_at.to_string(), "state": s.state, "reason": s.reason.code,
             "counts": s.counts, "disqualified": s.disqualified_reason,
             "nominated": s.nominated_at.is_some(),
@@ -160,6 +160,7 @@ async fn submissions(app: &App, hall: &Hall) -> Result<Table, PageError> {
         "user",
         "kind",
         "aim",
+        "origin",
         "file_name",
         "size",
         "digest",

@@ -137,7 +137,11 @@ async fn show(
         .with("told", &s.disclosed_state)
         .with("release_at", &s.release_at)
         .with("reason", &s.reason.text)
-        .with("code", &(!s.reason.code.is_empty()).then(|| reason_key(&app.templates.words(), frame.lang(), &s.reason.code)))
+        .with(
+            "code",
+            &(!s.reason.code.is_empty())
+                .then(|| reason_key(&app.templates.words(), frame.lang(), &s.reason.code)),
+        )
         .with("disqualified", &s.disqualified_at.map(|_| &s.disqualified_reason))
         .with("is_final", &s.state.is_final())
         .with("outside", &(s.origin == Origin::Outside))
