@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use shuyu::people::Role;
 use support::chromium::{Chromium, DESK, PHONE, Window};
-use support::{PASSWORD, TestApp, Wanted, predictions};
+use support::contest::bundle_in;
+use support::{PASSWORD, TestApp, Wanted, leftovers, predictions};
 
 const AUTO: Wanted = Wanted { top: "registration_auto_approve: true", phase: "", board: "" };
 const C: &str = "/competitions/small";
@@ -220,4 +221,54 @@ async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
         }
     }
     assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+}
+
+/// What lies in the outbox, and what each file would have to pass: in a real sandbox, at both widths.
+#[tokio::test]
+async fn the_outbox_is_listed_with_what_each_file_would_have_to_pass() {
+    let app = TestApp::start_keeping().await;
+    app.user_with("org", &[Role::Organizer]).await;
+    let root = bundle_in(app.directory.path(), &AUTO);
+    let yaml = std::fs::read_to_string(root.join("competition.yaml")).unwrap();
+    std::fs::write(root.join("competition.yaml"), format!("{yaml}  sandbox: {{image: python}}\n")).unwrap();
+    app.import_from(&root, "small", "org").await;
+    let alice = app.user("alice").await;
+    let rules = alice.get(&format!("{C}/rules")).await.ok().body;
+    let terms = rules.split("name=\"terms\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    alice.post(&format!("{C}/register"), &[("terms", &terms), ("accept", "yes")]).await.is(303);
+
+    let address = format!("{C}/sandbox");
+    alice.get(&address).await.ok().lacks("出域目录");
+    alice.post(&format!("{address}/open"), &[]).await.is(303);
+    app.until(|| async { alice.get(&address).await.ok().body.contains("可使用") }).await;
+    alice.get(&address).await.ok().has("出域目录是空的").has("~/outbox").has("尚未开放出域申请");
+    let fill = "cd outbox; echo a,b > means.csv; echo > '<i>plot.png'; echo > all.zip; \
+                truncate -s 17M large.json; ln -s / link";
+    let container = leftovers::containers(&app.app.settings).pop().unwrap();
+    let exec = ["exec", "-w", "/home/participant", &container, "sh", "-c", fill].map(str::to_owned);
+    let filled = tokio::task::spawn_blocking(|| std::process::Command::new("docker").args(exec).output());
+    assert!(filled.await.unwrap().unwrap().status.success());
+
+    let shown = alice.get(&address).await.ok();
+    let shown =
+        shown.has("means.csv").has("不超过 5000 行、100 列").has("&lt;i&gt;plot.png").lacks("<i>plot");
+    shown.has("重新编码").has("不接收这种类型").has("超过单个文件上限").has("另有 1 项不能出域");
+    let mut flaws = Vec::new();
+    for window in [PHONE, DESK, Window { dark: true, ..DESK }] {
+        let page = Chromium::open(&base(&app), window).await;
+        page.log_in("alice", PASSWORD).await;
+        page.go(&address).await;
+        page.shows("means.csv").await;
+        flaws.extend(page.flaws().await);
+        page.close().await;
+    }
+    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+
+    alice.post(&format!("{address}/stop"), &[]).await.is(303);
+    app.until(|| async {
+        alice.get(&address).await.ok().body.contains("沙箱打开时可查看出域目录")
+    })
+    .await;
+    alice.get(&address).await.ok().lacks("means.csv");
+    app.end_keeping().await;
 }

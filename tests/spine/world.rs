@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use shuyu::airlock::{db as airlock_db, lane1};
@@ -26,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bundles::Folder;
+use super::support::leftovers;
 use super::support::postgres::PostgresServer;
 use super::support::s3::S3Server;
 
@@ -360,10 +360,7 @@ impl World {
 
     /// Containers of this installation, under every work directory.
     pub fn containers(&self, settings: &Settings) -> Vec<String> {
-        let instance = assembly::instance_of(settings).unwrap();
-        let filter = format!("label=shuyu.instance={instance}");
-        let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output().unwrap();
-        String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
+        leftovers::containers(settings)
     }
 
     /// Checks, with other means than ours, that no run has left anything on this machine.
@@ -382,14 +379,7 @@ impl World {
 impl Drop for World {
     /// A test that failed leaves what it had.
     fn drop(&mut self) {
-        for container in self.containers(&self.settings) {
-            let _ = Command::new("docker").args(["rm", "-f", &container]).output();
-        }
-        let name = self.dir.path().display().to_string();
-        let table = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-        for mount in table.lines().filter_map(|line| line.split(' ').nth(1)).filter(|m| m.contains(&name)) {
-            let _ = Command::new("umount").args(["-l", mount]).output();
-        }
+        leftovers::clear(&self.settings);
     }
 }
 

@@ -19,7 +19,9 @@ use shuyu::clock::Clock;
 use shuyu::config::{RateLimits, Settings};
 use shuyu::people::{By, NewUser, Role};
 use shuyu::web::{App, router};
+use tokio_util::sync::CancellationToken;
 
+use super::leftovers;
 use super::postgres::PostgresServer;
 
 /// The password of every test user.
@@ -37,6 +39,7 @@ pub struct TestApp {
     pub directory: tempfile::TempDir,
     serving: tokio::task::JoinHandle<()>,
     live: tokio::task::JoinHandle<()>,
+    keeping: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
     _postgres: Option<PostgresServer>,
 }
 
@@ -48,6 +51,15 @@ impl TestApp {
 
     /// Starts a service after `change` changed its settings.
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_as(change, false).await
+    }
+
+    /// Starts a service that holds sandboxes. Needs root and the Docker engine.
+    pub async fn start_keeping() -> Self {
+        Self::start_as(|settings| settings.sandboxes.host = "{id}.localhost".to_owned(), true).await
+    }
+
+    async fn start_as(change: impl FnOnce(&mut Settings), keeps: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -67,12 +79,29 @@ impl TestApp {
 
         let clock = Clock::movable();
         let house = assembly::house(&settings, clock.clone()).await.unwrap();
-        let app = App::new(settings, house, Vec::new(), None).unwrap();
+        let (mut keeper, mut keeping) = (None, None);
+        if keeps {
+            let instance = assembly::instance_of(&settings).unwrap();
+            let carrier = assembly::carrier(&settings, house.clone(), &instance).await.unwrap();
+            keeper = assembly::keeper(&settings, &carrier, "test").await.unwrap();
+            let stop = CancellationToken::new();
+            let working = keeper.clone().map(|keeper| tokio::spawn(keeper.work(stop.clone())));
+            keeping = working.map(|working| (stop, working));
+        }
+        let app = App::new(settings, house, Vec::new(), keeper).unwrap();
         let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
         let reading = app.live.clone();
         let live = tokio::spawn(async move { reading.run().await });
-        Self { app, clock, address, directory, serving, live, _postgres: postgres }
+        Self { app, clock, address, directory, serving, live, keeping, _postgres: postgres }
+    }
+
+    /// Lets the keeper end what it has begun.
+    pub async fn end_keeping(mut self) {
+        if let Some((stop, working)) = self.keeping.take() {
+            stop.cancel();
+            working.await.unwrap();
+        }
     }
 
     /// Somebody who is not logged in.
@@ -111,9 +140,9 @@ impl TestApp {
         browser
     }
 
-    /// Waits for what other tasks write, until `true`; fails after ten seconds.
+    /// Waits for what other tasks write, until `true`; fails after a minute.
     pub async fn until<F: Future<Output = bool>>(&self, mut condition: impl FnMut() -> F) {
-        for _ in 0..500 {
+        for _ in 0..3000 {
             if condition().await {
                 return;
             }
@@ -128,6 +157,10 @@ impl Drop for TestApp {
         self.app.live.close();
         self.serving.abort();
         self.live.abort();
+        if let Some((_, working)) = &self.keeping {
+            working.abort();
+            leftovers::clear(&self.app.settings);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod arena;
 pub mod chromium;
 pub mod contest;
 pub mod databases;
+pub mod leftovers;
 pub mod postgres;
 pub mod s3;
 
