@@ -43,8 +43,9 @@ struct Chapter {
     starts_at: Timestamp,
     ends_at: Option<Timestamp>,
     results_only: bool,
-    /// What each of its tasks expects, with the task's name.
-    tasks: Vec<(String, Expected)>,
+    /// What each of its tasks expects, with the task's name; none before the phase has begun, as nothing
+    /// of it is there to be worked on yet.
+    tasks: Vec<((String, String), Expected)>,
     sample: Option<Found>,
 }
 
@@ -115,19 +116,20 @@ async fn chapter(
     phases: &[Phase],
     phase: &Phase,
 ) -> Result<Chapter, GuideError> {
-    let mut conn = house.db.read().await?;
-    let known = contest_db::tasks_of_phase(&mut conn, phase.id).await?;
-    drop(conn);
+    let names = |key: &str, own: &str| {
+        (competition.named("zh", key, own).to_owned(), competition.named("en", key, own).to_owned())
+    };
     let mut tasks = Vec::new();
-    for task in known {
-        let expected = expected::expected(house, competition.id, &task.definition).await?;
-        tasks.push((task.definition.name, expected));
+    if phase.time(house.clock.now()) == PhaseTime::Open {
+        let known = contest_db::tasks_of_phase(&mut *house.db.read().await?, phase.id).await?;
+        for task in known {
+            let expected = expected::expected(house, competition.id, &task.definition).await?;
+            tasks.push((names(&format!("tasks.{}", task.position), &task.definition.name), expected));
+        }
     }
-    let key = format!("phases.{}", phase.position);
-    let name = |locale| competition.named(locale, &key, &phase.definition.name).to_owned();
     Ok(Chapter {
         position: phase.position,
-        name: (name("zh"), name("en")),
+        name: names(&format!("phases.{}", phase.position), &phase.definition.name),
         starts_at: phase.starts_at,
         ends_at: phase.ends_at,
         results_only: phase.definition.accepts_only_result_submissions,
@@ -199,10 +201,10 @@ fn phase_zh(chapter: &Chapter) -> String {
         false => "接收结果文件（.csv、.parquet，或由它们组成的 .zip）和程序（含 metadata.yaml 的 .zip，或单个 .py）。\n",
     });
     for (task, expected) in &chapter.tasks {
-        text.push_str(&format!("\n任务“{task}”：\n"));
+        text.push_str(&format!("\n任务“{}”：\n", task.0));
         match expected.columns.is_empty() {
             true => text.push_str("\n结果文件的格式见竞赛页面“评测”。\n"),
-            false => text.push_str(&columns("结果文件的列", "示例", expected)),
+            false => text.push_str(&columns("结果文件的列：", "示例：", expected)),
         }
     }
     if let Some(sample) = &chapter.sample {
@@ -219,11 +221,11 @@ fn phase_en(chapter: &Chapter) -> String {
         false => "Results (.csv, .parquet, or a .zip of them) and programs (a .zip with metadata.yaml, or one .py).\n",
     });
     for (task, expected) in &chapter.tasks {
-        text.push_str(&format!("\nTask “{task}”:\n"));
+        text.push_str(&format!("\nTask “{}”:\n", task.1));
         match expected.columns.is_empty() {
             true => text
                 .push_str("\nThe tab Evaluation of the competition's page says what a result file holds.\n"),
-            false => text.push_str(&columns("Columns of a result file", "as in", expected)),
+            false => text.push_str(&columns("Columns of a result file: ", "As in:", expected)),
         }
     }
     if let Some(sample) = &chapter.sample {
@@ -234,9 +236,9 @@ fn phase_en(chapter: &Chapter) -> String {
 
 fn columns(word: &str, sample: &str, expected: &Expected) -> String {
     let names: Vec<_> = expected.columns.iter().map(|column| format!("`{column}`")).collect();
-    let mut text = format!("\n- {word}: {}\n", names.join(", "));
+    let mut text = format!("\n- {word}{}\n", names.join(", "));
     if !expected.rows.is_empty() {
-        text.push_str(&format!("- {sample}:\n\n      {}\n", expected.columns.join(",")));
+        text.push_str(&format!("- {sample}\n\n      {}\n", expected.columns.join(",")));
         for row in &expected.rows {
             text.push_str(&format!("      {}\n", row.join(",")));
         }
@@ -284,8 +286,8 @@ mod tests {
         };
         let sample = Found { name: "sample_submission.csv".to_owned(), content: b"row_id".to_vec() };
         let chapters = [
-            chapter(0, false, vec![("T".to_owned(), expected)], Some(sample)),
-            chapter(1, true, vec![("T".to_owned(), Expected::default())], None),
+            chapter(0, false, vec![(("任务".to_owned(), "Task".to_owned()), expected)], Some(sample)),
+            chapter(1, true, vec![(("任务".to_owned(), "Task".to_owned()), Expected::default())], None),
         ];
         insta::assert_snapshot!(readme(("航班", "Flights"), &chapters));
     }

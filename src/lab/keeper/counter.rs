@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf, Take};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -283,14 +283,14 @@ async fn answers(
 /// Reads as many bytes as were announced, and fails on fewer, on more, and when they take too long:
 /// what ends is not always whole.
 struct Exactly<R> {
-    inner: R,
-    left: u64,
+    /// As far as was announced.
+    announced: Take<R>,
     late: Pin<Box<Sleep>>,
 }
 
-impl<R> Exactly<R> {
+impl<R: AsyncRead> Exactly<R> {
     fn new(inner: R, bytes: u64, limit: Duration) -> Self {
-        Self { inner, left: bytes, late: Box::pin(sleep_until(Instant::now() + limit)) }
+        Self { announced: inner.take(bytes), late: Box::pin(sleep_until(Instant::now() + limit)) }
     }
 }
 
@@ -303,24 +303,26 @@ impl<R: AsyncRead + Unpin> AsyncRead for Exactly<R> {
         if self.late.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        let read = (buffer.filled().len() - before) as u64;
-        match self.left.checked_sub(read) {
-            None => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "longer than announced"))),
-            Some(left) if read == 0 && left > 0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            Some(left) => {
-                self.left = left;
-                Poll::Ready(Ok(()))
-            }
+        if self.announced.limit() == 0 {
+            let mut byte = [0];
+            let mut more = ReadBuf::new(&mut byte);
+            ready!(Pin::new(self.announced.get_mut()).poll_read(context, &mut more))?;
+            return Poll::Ready(match more.filled().is_empty() {
+                true => Ok(()),
+                false => Err(io::Error::new(io::ErrorKind::InvalidData, "longer than announced")),
+            });
+        }
+        let (before, full) = (buffer.filled().len(), buffer.remaining() == 0);
+        ready!(Pin::new(&mut self.announced).poll_read(context, buffer))?;
+        match buffer.filled().len() == before && !full {
+            true => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            false => Poll::Ready(Ok(())),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
-
     use super::*;
 
     #[tokio::test]
