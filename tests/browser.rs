@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use shuyu::people::Role;
 use support::chromium::{Chromium, DESK, PHONE, Window};
-use support::contest::bundle_in;
 use support::{PASSWORD, TestApp, Wanted, leftovers, predictions};
 
 const AUTO: Wanted = Wanted { top: "registration_auto_approve: true", phase: "", board: "" };
@@ -228,10 +227,7 @@ async fn every_main_page_is_sound_at_both_widths_light_and_dark() {
 async fn the_outbox_is_listed_with_what_each_file_would_have_to_pass() {
     let app = TestApp::start_keeping().await;
     app.user_with("org", &[Role::Organizer]).await;
-    let root = bundle_in(app.directory.path(), &AUTO);
-    let yaml = std::fs::read_to_string(root.join("competition.yaml")).unwrap();
-    std::fs::write(root.join("competition.yaml"), format!("{yaml}  sandbox: {{image: python}}\n")).unwrap();
-    app.import_from(&root, "small", "org").await;
+    app.import_with_sandboxes(&AUTO, "small", "org").await;
     let alice = app.user("alice").await;
     let rules = alice.get(&format!("{C}/rules")).await.ok().body;
     let terms = rules.split("name=\"terms\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();

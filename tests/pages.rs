@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the steps that tests share fail like tests")]
 
+#[path = "pages/inside.rs"]
+mod inside;
 #[path = "pages/participants.rs"]
 mod participants;
 #[path = "pages/results.rs"]

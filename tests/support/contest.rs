@@ -120,6 +120,15 @@ impl TestApp {
         self.import_from(&root, slug, owner).await;
     }
 
+    /// The same of a competition that offers sandboxes.
+    pub async fn import_with_sandboxes(&self, wanted: &Wanted, slug: &str, owner: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = bundle_in(directory.path(), wanted);
+        let yaml = fs::read_to_string(root.join("competition.yaml")).unwrap();
+        fs::write(root.join("competition.yaml"), format!("{yaml}  sandbox: {{image: python}}\n")).unwrap();
+        self.import_from(&root, slug, owner).await;
+    }
+
     /// The same from the bundle in a directory.
     pub async fn import_from(&self, root: &Path, slug: &str, owner: &str) {
         let directory = tempfile::tempdir().unwrap();
