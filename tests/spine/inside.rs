@@ -221,3 +221,27 @@ async fn who_stops_waiting_and_a_restart_lose_nothing_that_was_accepted() {
     stop.cancel();
     working.await.unwrap();
 }
+
+#[tokio::test]
+async fn questions_are_answered_as_the_same_person_last_did() {
+    let world = World::new().await;
+    let question = "fact_sheet:\n  method: {key: method, type: text, title: 方法, selection: '', is_required: 'true', \
+                    is_on_leaderboard: 'false'}\ntasks:";
+    let contest = world.import("asked", &offered(&native().edit("\ntasks:", &format!("\n{question}")))).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let (keeper, stop, working) = keep(&world).await;
+    let inside = Inside::of(&world, &contest, alice, &keeper).await;
+    inside.write("good.csv", &predictions(7)).await;
+    inside.refused(&["good.csv"], "invalid", "请先在网页“提交”中回答一次").await;
+
+    let mut request = world.request(alice, "outside.csv");
+    request.facts.insert("method".to_owned(), json!("boosting"));
+    world.try_submit(&contest, 0, request, &*predictions(3)).await.unwrap();
+    let worker = world.start_worker(world.carrier().await, 1).await;
+    let (_, last) = inside.submit(&["good.csv"]).await;
+    assert_eq!(last["status"], "finished");
+    assert_eq!(world.submission(id_of(&last)).await.facts["method"], "boosting");
+    worker.stop().await;
+    stop.cancel();
+    working.await.unwrap();
+}
