@@ -159,6 +159,8 @@ impl Drop for TestApp {
         self.live.abort();
         if let Some((_, working)) = &self.keeping {
             working.abort();
+        }
+        if self.app.keeper.is_some() {
             leftovers::clear(&self.app.settings);
         }
     }

@@ -1,4 +1,5 @@
-//! What a test leaves on the machine when it fails: containers, and mounts below its directory.
+//! What a test leaves on the machine, at the latest when it fails: containers, sockets, and mounts below its
+//! directory.
 
 use std::process::Command;
 
@@ -13,7 +14,7 @@ pub fn containers(settings: &Settings) -> Vec<String> {
     String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Removes an installation's containers, and unmounts what lies below its data and work directories.
+/// Removes an installation's containers, its sockets, and unmounts what lies below its data and work directories.
 pub fn clear(settings: &Settings) {
     for container in containers(settings) {
         let _ = Command::new("docker").args(["rm", "-f", &container]).output();
@@ -24,4 +25,7 @@ pub fn clear(settings: &Settings) {
     for mount in points.filter(|point| names.iter().any(|name| point.contains(name))) {
         let _ = Command::new("umount").args(["-l", mount]).output();
     }
+    // the sockets of relays lie elsewhere: their paths have to be short
+    let instance = assembly::instance_of(settings).unwrap();
+    let _ = std::fs::remove_dir_all(std::path::Path::new("/run/shuyu").join(instance));
 }
