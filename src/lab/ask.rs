@@ -34,6 +34,9 @@ pub enum AskError {
     /// There is none.
     #[error("you have no sandbox in this competition; open one first")]
     None,
+    /// The organizer meant one that is not there.
+    #[error("this sandbox is over already, or of another competition")]
+    Gone,
     /// A text is too long.
     #[error("a message or a reason has at most {} characters; shorten it", super::desk::LONGEST)]
     TooLong,

@@ -57,8 +57,8 @@ pub(super) fn home(row: &AnyRow) -> Result<Home, StoreError> {
 /// Adds a sandbox that waits.
 pub async fn insert(conn: &mut Connection, s: &Sandbox) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO sandboxes (id, competition_id, user_id, home_id, state, wanted, requested_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO sandboxes (id, competition_id, user_id, home_id, state, wanted, requested_at, message) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(s.id.to_string())
     .bind(s.competition.to_string())
@@ -67,6 +67,7 @@ pub async fn insert(conn: &mut Connection, s: &Sandbox) -> Result<(), StoreError
     .bind(s.state.as_str())
     .bind(s.wanted.as_str())
     .bind(s.requested_at.as_millisecond())
+    .bind(s.message.clone())
     .execute(conn)
     .await?;
     Ok(())

@@ -143,6 +143,13 @@ pub struct Used {
     pub terminals: i64,
 }
 
+impl Used {
+    /// Memory held over its time, in GiB × hours.
+    pub fn memory_gib_hours(&self) -> f64 {
+        self.memory_mib_s as f64 / 1024.0 / 3600.0
+    }
+}
+
 /// A participant's home.
 #[derive(Clone, Debug)]
 pub struct Home {

@@ -222,7 +222,7 @@ impl Explain for AcceptError {
 impl Explain for AskError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotOffered => StatusCode::NOT_FOUND,
+            Self::NotOffered | Self::Gone => StatusCode::NOT_FOUND,
             Self::Over(_) | Self::None | Self::Stopping => StatusCode::CONFLICT,
             Self::TooLong => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Entry(error) => error.status(),
@@ -238,6 +238,7 @@ impl Explain for AskError {
             Self::Over(_) => "sandbox-over",
             Self::None => "sandbox-none",
             Self::Stopping => "sandbox-stopping",
+            Self::Gone => "sandbox-gone",
             Self::TooLong => "invalid",
             Self::Entry(error) => error.code(),
             Self::Catalog(CatalogError::Store(error)) => error.code(),

@@ -27,10 +27,7 @@ fn line(row: &AnyRow) -> Result<Line, StoreError> {
 }
 
 /// Sandboxes of a competition that are not over, the oldest first.
-pub(super) async fn open(
-    conn: &mut Connection,
-    competition: CompetitionId,
-) -> Result<Vec<Line>, StoreError> {
+pub(super) async fn open(conn: &mut Connection, competition: CompetitionId) -> Result<Vec<Line>, StoreError> {
     let rows =
         sqlx::query(AssertSqlSafe(format!("{LINES} AND s.ended_at IS NULL ORDER BY s.requested_at, s.id")))
             .bind(competition.to_string())
@@ -65,10 +62,7 @@ pub(super) async fn all(conn: &mut Connection, competition: CompetitionId) -> Re
 }
 
 /// What all sandboxes of a competition have used.
-pub(super) async fn totals(
-    conn: &mut Connection,
-    competition: CompetitionId,
-) -> Result<Totals, StoreError> {
+pub(super) async fn totals(conn: &mut Connection, competition: CompetitionId) -> Result<Totals, StoreError> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS n, COUNT(DISTINCT user_id) AS people, \
          CAST(COALESCE(SUM(cpu_ms), 0) AS BIGINT) AS cpu_ms, \

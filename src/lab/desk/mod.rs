@@ -108,7 +108,7 @@ async fn meant(
 ) -> Result<Vec<Sandbox>, AskError> {
     let Some(id) = one else { return Ok(lab_db::open_in(tx, competition).await?) };
     let found = lab_db::by_id(tx, id).await?.filter(|s| s.competition == competition && !s.state.is_over());
-    Ok(vec![found.ok_or(AskError::None)?])
+    Ok(vec![found.ok_or(AskError::Gone)?])
 }
 
 fn fitting(text: &str) -> Result<&str, AskError> {
@@ -120,7 +120,7 @@ fn fitting(text: &str) -> Result<&str, AskError> {
 /// Gives how many.
 ///
 /// # Errors
-/// [`AskError::None`] for one that is over or of another competition, [`AskError::TooLong`].
+/// [`AskError::Gone`] for one that is over or of another competition, [`AskError::TooLong`].
 pub async fn dismiss(
     house: &House,
     competition: CompetitionId,
@@ -183,7 +183,7 @@ pub async fn tell(
 /// `None` where neither is known. Everything in the sandbox can write there. Each reading is on record.
 ///
 /// # Errors
-/// [`AskError::None`] where the competition has no such sandbox.
+/// [`AskError::Gone`] where the competition has no such sandbox.
 pub async fn read_log(
     house: &House,
     keeper: Option<&Keeper>,
@@ -193,7 +193,7 @@ pub async fn read_log(
     let now = house.clock.now();
     let mut tx = house.db.begin().await?;
     let sandbox = lab_db::by_id(&mut tx, id).await?.filter(|s| s.competition == competition);
-    let sandbox = sandbox.ok_or(AskError::None)?;
+    let sandbox = sandbox.ok_or(AskError::Gone)?;
     let entry = Entry::new(now, by, "sandbox.log_read", ("sandbox", id)).competition(competition);
     audit::record(&mut tx, entry).await?;
     let kept = db::log(&mut tx, id).await?;

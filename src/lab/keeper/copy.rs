@@ -159,7 +159,8 @@ async fn put(objects: &Objects, key: &ObjectKey, home: &Home) -> Result<(u64, Sn
     let (tell, told) = tokio::sync::oneshot::channel();
     let packing = pack(home.clone(), writer, limits);
     let end = stream::once(async move {
-        let packed = packing.await.unwrap_or_else(|error| Err(SandboxError::Spec { what: error.to_string() }));
+        let packed =
+            packing.await.unwrap_or_else(|error| Err(SandboxError::Spec { what: error.to_string() }));
         let ended = match &packed {
             Ok(_) => Ok(bytes::Bytes::new()),
             Err(_) => Err(io::Error::other("the home could not be read")),

@@ -118,6 +118,11 @@ impl Keeper {
         })
     }
 
+    /// Whether the engine has a local image.
+    pub async fn has_image(&self, image: &str) -> bool {
+        self.means().engine.check_image(image).await.is_ok()
+    }
+
     /// What a sandbox has printed until now: the lab's own messages. Untrusted: everything in the sandbox
     /// can write there.
     pub fn printed(&self, id: SandboxId) -> Option<String> {
