@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::bundles::native;
 use super::world::{Contest, World};
 
-async fn offered(world: &World, slug: &str) -> Contest {
+pub(super) async fn offered(world: &World, slug: &str) -> Contest {
     world.import(slug, &native().edit("shuyu:", "shuyu:\n  sandbox: {image: python, session: 2h}")).await
 }
 

@@ -47,7 +47,7 @@ pub async fn until(
 ///
 /// # Errors
 /// When the database fails.
-pub(super) async fn remove_due(house: &House, days: u32) -> Result<usize, StoreError> {
+pub async fn remove_due(house: &House, days: u32) -> Result<usize, StoreError> {
     let now = house.clock.now();
     let mut conn = house.db.read().await?;
     let mut ends: HashMap<CompetitionId, Option<Timestamp>> = HashMap::new();
