@@ -20,6 +20,7 @@ use self::forward::{ForwardError, Way, forward};
 use self::policy::Verdict;
 use super::App;
 use super::error::PageError;
+use super::layers;
 use crate::ids::{SandboxId, UserId};
 use crate::lab::keeper::{LAB_PORT, ReachError};
 use crate::lab::ticket;
@@ -33,6 +34,14 @@ fn scheme(app: &App) -> &'static str {
 /// A sandbox's own origin.
 fn origin(app: &App, id: SandboxId) -> String {
     format!("{}://{}", scheme(app), app.settings.sandboxes.host.replace("{id}", &id.to_string()))
+}
+
+/// The policy of the page whose form leads to a sandbox: a browser lets a form go where it may, also by a
+/// redirect. `None` where the origins share no wildcard.
+pub(super) fn policy(app: &App) -> Option<HeaderValue> {
+    let rest = app.settings.sandboxes.host.strip_prefix("{id}.")?;
+    let own = format!("form-action 'self' {}://*.{rest};", scheme(app));
+    HeaderValue::from_str(&layers::POLICY.replace("form-action 'self';", &own)).ok()
 }
 
 /// Where a sandbox's own origin is, with the ticket that opens it once.

@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
+use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
@@ -213,7 +214,8 @@ async fn page(
         view = Some(SandboxView::of(&app, s, place));
     }
     let grant = Grant::of(hall.competition.definition.sandbox.as_ref());
-    hall.page(&app, &frame, "competition/sandbox.html", "sandbox")
+    let mut page = hall
+        .page(&app, &frame, "competition/sandbox.html", "sandbox")
         .await?
         .with("s", &view)
         .with("home", &HomeView::of(&app, &hall, user.actor.user).await?)
@@ -225,7 +227,11 @@ async fn page(
         .with("rows", &lane3::ROWS)
         .with("columns", &lane3::COLUMNS)
         .with("reachable", &!app.settings.sandboxes.host.is_empty())
-        .render()
+        .render()?;
+    if let Some(policy) = tunnel::policy(&app) {
+        page.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    Ok(page)
 }
 
 async fn live(
