@@ -26,6 +26,8 @@ use crate::lab::keeper::{LAB_PORT, ReachError};
 use crate::lab::ticket;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 fn scheme(app: &App) -> &'static str {
     if app.settings.is_https() { "https" } else { "http" }
@@ -76,7 +78,8 @@ async fn answer(app: &App, id: SandboxId, request: Request) -> Result<Response, 
     if let Some(asset) = path.strip_prefix("/shuyu/static/") {
         return shell::asset(asset).await;
     }
-    if !is_from(&origin(app, id), request.method(), request.headers()) {
+    let arrives = matches!(path, "/" | "/shuyu" | "/shuyu/") && arrives(request.method(), request.headers());
+    if !arrives && !is_from(&origin(app, id), request.method(), request.headers()) {
         return Err(PageError::plain(StatusCode::FORBIDDEN, "cross-site"));
     }
     let Some(user) = visitor(app, id, request.headers()).await? else {
@@ -101,6 +104,13 @@ fn is_from(origin: &str, method: &Method, headers: &HeaderMap) -> bool {
         None if changes => false,
         None => matches!(site, None | Some("same-origin" | "none")),
     }
+}
+
+/// Whether a whole window comes to the shell, as after the door, to which a page of another site had sent it:
+/// a browser calls the rest of that way cross-site too. The shell cannot be embedded and changes nothing.
+fn arrives(method: &Method, headers: &HeaderMap) -> bool {
+    let is = |name: &HeaderName, value: &str| headers.get(name).is_some_and(|given| given == value);
+    *method == Method::GET && is(&SEC_FETCH_MODE, "navigate") && is(&SEC_FETCH_DEST, "document")
 }
 
 /// Whose visit a request's cookie is.
@@ -174,5 +184,21 @@ mod tests {
         assert!(!request(Method::POST, &[]));
         assert!(!request(Method::POST, &[(ORIGIN, "null")]));
         assert!(request(Method::POST, &[(ORIGIN, own)]));
+    }
+
+    #[test]
+    fn a_whole_window_may_come_from_elsewhere_and_nothing_else() {
+        let window = |method: Method, mode: &'static str, dest: &'static str| {
+            let pairs = [(SEC_FETCH_MODE, mode), (SEC_FETCH_DEST, dest), (SEC_FETCH_SITE, "cross-site")];
+            arrives(
+                &method,
+                &pairs.map(|(name, value)| (name, HeaderValue::from_static(value))).into_iter().collect(),
+            )
+        };
+        assert!(window(Method::GET, "navigate", "document"));
+        assert!(!window(Method::POST, "navigate", "document"));
+        assert!(!window(Method::GET, "navigate", "iframe"));
+        assert!(!window(Method::GET, "no-cors", "image"));
+        assert!(!window(Method::GET, "websocket", "empty"));
     }
 }
