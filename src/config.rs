@@ -169,6 +169,9 @@ pub struct Sandboxes {
     /// `SHUYU_SANDBOXES__STOP_PAUSED_MINUTES`: a sandbox that nobody came back to for so long after it
     /// was paused is stopped.
     pub stop_paused_minutes: u32,
+    /// `SHUYU_SANDBOXES__KEEP_HOMES_DAYS`: participants' homes are kept so many days after the
+    /// competition's end, or after their owner was removed from it.
+    pub keep_homes_days: u32,
 }
 
 /// Uploads.
@@ -279,7 +282,7 @@ impl Default for Worker {
 
 impl Default for Sandboxes {
     fn default() -> Self {
-        Self { host: String::new(), places: 8, stop_paused_minutes: 120 }
+        Self { host: String::new(), places: 8, stop_paused_minutes: 120, keep_homes_days: 30 }
     }
 }
 

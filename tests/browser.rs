@@ -268,3 +268,70 @@ async fn the_outbox_is_listed_with_what_each_file_would_have_to_pass() {
     alice.get(&address).await.ok().lacks("means.csv");
     app.end_keeping().await;
 }
+
+#[tokio::test]
+async fn sandboxes_are_seen_as_they_are_used_and_stopped_from_the_desk() {
+    let app = TestApp::start_keeping().await;
+    app.user_with("org", &[Role::Organizer]).await;
+    app.import_with_sandboxes(&AUTO, "small", "org").await;
+    app.user("alice").await;
+    let page = Chromium::open(&base(&app), DESK).await;
+    page.log_in("alice", PASSWORD).await;
+    take_part(&page).await;
+    page.go(&format!("{C}/sandbox")).await;
+    page.click("form[action$='/open'] button").await;
+    // it becomes ready, and its gauges come, with nobody reloading
+    page.find("#gauges .gauge").await;
+    page.shows("空间充足").await;
+
+    // the bar above the lab knows them too
+    page.script(
+        "const way = document.querySelector(\"form[action$='/enter']\"); way.target = ''; way.submit()",
+    )
+    .await;
+    page.find("#home").await;
+    page.shows("%").await;
+    page.go(&format!("{C}/sandbox")).await;
+
+    let desk = Chromium::open(&base(&app), DESK).await;
+    desk.log_in("org", PASSWORD).await;
+    desk.go(&format!("{C}/desk/sandboxes")).await;
+    desk.find("#sandboxes .gauge").await;
+    desk.shows("可使用").await;
+    desk.click("#sandboxes .acts details:nth-of-type(2) summary").await;
+    desk.fill("#sandboxes .acts details:nth-of-type(2) input", "六点维护").await;
+    desk.click("#sandboxes .acts details:nth-of-type(2) .button-primary").await;
+    page.shows("六点维护").await;
+
+    let mut flaws = Vec::new();
+    for (width, dark) in [(1440, false), (390, true)] {
+        for (who, paths) in
+            [("alice", vec![format!("{C}/sandbox")]), ("org", vec![format!("{C}/desk/sandboxes")])]
+        {
+            let page = Chromium::open(&base(&app), Window { width, dark, script: true }).await;
+            page.log_in(who, PASSWORD).await;
+            for path in paths {
+                page.go(&path).await;
+                page.find(".gauge").await;
+                let found = page.flaws().await;
+                flaws.extend(found.into_iter().map(|flaw| format!("{path} at {width}, dark {dark}: {flaw}")));
+            }
+            page.close().await;
+        }
+    }
+    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+
+    desk.click("#sandboxes .acts a").await;
+    desk.shows("不可信").await;
+    assert_eq!(desk.flaws().await, Vec::<String>::new());
+    desk.go(&format!("{C}/desk/sandboxes")).await;
+    desk.click("#all ~ .actions details:nth-of-type(2) summary").await;
+    desk.fill("#all ~ .actions details:nth-of-type(2) input", "请先看规则").await;
+    desk.click("#all ~ .actions details:nth-of-type(2) .button-danger").await;
+    page.shows("主办方停止了它").await;
+    page.shows("请先看规则").await;
+    page.shows("个人目录备份于").await;
+    page.close().await;
+    desk.close().await;
+    app.end_keeping().await;
+}

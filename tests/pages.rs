@@ -8,6 +8,8 @@ mod inside;
 mod participants;
 #[path = "pages/results.rs"]
 mod results;
+#[path = "pages/sandboxes.rs"]
+mod sandboxes;
 mod support;
 
 use std::io::Write as _;

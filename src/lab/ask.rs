@@ -34,6 +34,12 @@ pub enum AskError {
     /// There is none.
     #[error("you have no sandbox in this competition; open one first")]
     None,
+    /// The organizer meant one that is not there.
+    #[error("this sandbox is over already, or of another competition")]
+    Gone,
+    /// A text is too long.
+    #[error("a message or a reason has at most {} characters; shorten it", super::desk::LONGEST)]
+    TooLong,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -87,7 +93,8 @@ pub async fn open(
     entry::admitted(&mut tx, competition, user, terms).await?;
     let present = db::latest(&mut tx, competition.id, user).await?;
     if let Some(present) = present.filter(|s| !s.state.is_over()) {
-        if present.state == State::Stopping {
+        // what the organizer asked for is not taken back
+        if present.state == State::Stopping || present.wanted == Wanted::Dismissed {
             return Err(AskError::Stopping);
         }
         // one that was to be stopped and is not yet stays
@@ -127,6 +134,8 @@ async fn request(
                 bytes: grant.disk,
                 created_at: now,
                 snapshot: None,
+                copy_asked: false,
+                copy_problem: String::new(),
             };
             db::insert_home(tx, &home).await?;
             home
@@ -149,14 +158,18 @@ async fn request(
         deadline_at: None,
         reason: String::new(),
         message: String::new(),
+        said: String::new(),
+        memory_kills: 0,
+        restored_from: None,
         used: Used::default(),
     };
     db::insert(tx, &sandbox).await?;
     Ok(sandbox)
 }
 
-/// Asks for a sandbox to be stopped, by its owner or an organizer; with `Wanted::Reset` its home is
-/// emptied too. One that waits is over at once.
+/// Asks for a sandbox to be stopped by its owner: [`Wanted::Stopped`]; with [`Wanted::Reset`] its home
+/// goes too, with [`Wanted::Restart`] it comes again. One that waits is over at once, or has nothing
+/// that could be started again.
 ///
 /// # Errors
 /// [`AskError::None`] when it is over already.
@@ -164,24 +177,38 @@ pub async fn stop(house: &House, id: SandboxId, by: UserId, wanted: Wanted) -> R
     let now = house.clock.now();
     let mut tx = house.db.begin().await?;
     let sandbox = db::by_id(&mut tx, id).await?.filter(|s| !s.state.is_over()).ok_or(AskError::None)?;
-    db::set_wanted(&mut tx, id, wanted).await?;
-    if sandbox.state == State::Waiting {
-        let change = db::Change {
-            from: State::Waiting,
-            to: State::Stopped,
-            host: None,
-            deadline_at: None,
-            reason: "stopped",
-        };
-        db::change(&mut tx, id, &change, now).await?;
-        announce(&mut tx, now, id, State::Stopped).await?;
+    if sandbox.wanted == Wanted::Dismissed || (sandbox.state, wanted) == (State::Waiting, Wanted::Restart) {
+        return Ok(());
     }
+    end(&mut tx, &sandbox, wanted, now).await?;
     let entry = Entry::new(now, Actor::User(by), "sandbox.stop_asked", ("sandbox", id))
         .competition(sandbox.competition)
         .detail("wanted", wanted.as_str());
     audit::record(&mut tx, entry).await?;
     tx.commit().await?;
     house.ring();
+    Ok(())
+}
+
+/// Writes down that a sandbox is to end; one that waits is over at once.
+pub(super) async fn end(
+    tx: &mut Tx,
+    sandbox: &Sandbox,
+    wanted: Wanted,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    db::set_wanted(tx, sandbox.id, wanted).await?;
+    if sandbox.state == State::Waiting {
+        let change = db::Change {
+            from: State::Waiting,
+            to: State::Stopped,
+            host: None,
+            deadline_at: None,
+            reason: wanted.reason().unwrap_or_default(),
+        };
+        db::change(tx, sandbox.id, &change, now).await?;
+        announce(tx, now, sandbox.id, State::Stopped).await?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! SQL of sandboxes, homes, tickets and visits.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
@@ -8,7 +8,7 @@ use super::model::{Home, Sandbox, State, Used, Wanted};
 use crate::ids::{CompetitionId, HomeId, SandboxId, UserId};
 use crate::store::{Connection, Row, StoreError};
 
-fn sandbox(row: &AnyRow) -> Result<Sandbox, StoreError> {
+pub(super) fn sandbox(row: &AnyRow) -> Result<Sandbox, StoreError> {
     Ok(Sandbox {
         id: row.parsed("id")?,
         competition: row.parsed("competition_id")?,
@@ -26,6 +26,9 @@ fn sandbox(row: &AnyRow) -> Result<Sandbox, StoreError> {
         deadline_at: row.time_or_null("deadline_at")?,
         reason: row.text("reason")?,
         message: row.text("message")?,
+        said: row.text("said")?,
+        memory_kills: row.int("memory_kills")?,
+        restored_from: row.time_or_null("restored_from")?,
         used: Used {
             cpu_ms: row.int("cpu_ms")?,
             memory_mib_s: row.int("memory_mib_s")?,
@@ -36,7 +39,7 @@ fn sandbox(row: &AnyRow) -> Result<Sandbox, StoreError> {
     })
 }
 
-fn home(row: &AnyRow) -> Result<Home, StoreError> {
+pub(super) fn home(row: &AnyRow) -> Result<Home, StoreError> {
     let snapshot = row.text_or_null("snapshot_key")?.zip(row.time_or_null("snapshot_at")?);
     Ok(Home {
         id: row.parsed("id")?,
@@ -46,14 +49,16 @@ fn home(row: &AnyRow) -> Result<Home, StoreError> {
         bytes: u64::try_from(row.int("bytes")?).unwrap_or(0),
         created_at: row.time("created_at")?,
         snapshot,
+        copy_asked: row.time_or_null("copy_asked_at")?.is_some(),
+        copy_problem: row.text("copy_problem")?,
     })
 }
 
 /// Adds a sandbox that waits.
 pub async fn insert(conn: &mut Connection, s: &Sandbox) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO sandboxes (id, competition_id, user_id, home_id, state, wanted, requested_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO sandboxes (id, competition_id, user_id, home_id, state, wanted, requested_at, message) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(s.id.to_string())
     .bind(s.competition.to_string())
@@ -62,6 +67,7 @@ pub async fn insert(conn: &mut Connection, s: &Sandbox) -> Result<(), StoreError
     .bind(s.state.as_str())
     .bind(s.wanted.as_str())
     .bind(s.requested_at.as_millisecond())
+    .bind(s.message.clone())
     .execute(conn)
     .await?;
     Ok(())
@@ -122,13 +128,23 @@ const WAITING: &str = "FROM sandboxes w LEFT JOIN (SELECT competition_id, COUNT(
      WHERE w.state = 'waiting' AND w.ended_at IS NULL";
 const IN_TURN: &str = "ORDER BY COALESCE(held.n, 0), w.requested_at, w.id";
 
-/// The sandbox that gets the next place on a worker: one whose home is there, or nowhere yet.
-pub async fn next_waiting(conn: &mut Connection, host: &str) -> Result<Option<Sandbox>, StoreError> {
+/// How long a worker must not have been heard of before another takes over the homes on its disk.
+const LOST: SignedDuration = SignedDuration::from_mins(15);
+
+/// The sandbox that gets the next place on a worker: one whose home is there, or nowhere yet, or on a
+/// worker that is lost while the store has a snapshot of it.
+pub async fn next_waiting(
+    conn: &mut Connection,
+    host: &str,
+    now: Timestamp,
+) -> Result<Option<Sandbox>, StoreError> {
     let row = sqlx::query(AssertSqlSafe(format!(
-        "SELECT w.* {WAITING} AND w.home_id IN (SELECT id FROM homes WHERE host IS NULL OR host = $1) \
+        "SELECT w.* {WAITING} AND w.home_id IN (SELECT id FROM homes WHERE host IS NULL OR host = $1 OR \
+         (snapshot_key IS NOT NULL AND host NOT IN (SELECT name FROM workers WHERE seen_at > $2))) \
          {IN_TURN} LIMIT 1"
     )))
     .bind(host)
+    .bind(now.checked_sub(LOST).unwrap_or(now).as_millisecond())
     .fetch_optional(conn)
     .await?;
     row.as_ref().map(sandbox).transpose()

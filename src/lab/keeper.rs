@@ -2,8 +2,12 @@
 //! place, starts and resumes them, pauses those that nobody uses, stops those whose time is over,
 //! counts what they use, and finds them again after a restart.
 
+mod again;
 mod begin;
+mod copy;
 mod counter;
+mod homes;
+mod look;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -31,6 +35,8 @@ use crate::sandbox::{
     SandboxState,
 };
 use crate::store::StoreError;
+
+pub use look::{Look, Room};
 
 /// The loopback port of the lab inside.
 pub const LAB_PORT: u16 = 8888;
@@ -81,6 +87,9 @@ struct Inner {
     held: Mutex<HashMap<SandboxId, Arc<Held>>>,
     /// Those that are being begun or ended: theirs is not what nobody owns.
     busy: Mutex<HashSet<SandboxId>>,
+    /// Those that rest because their home is being copied.
+    copying: Mutex<HashSet<SandboxId>>,
+    pulses: Mutex<look::Pulses>,
 }
 
 /// A sandbox that this worker holds.
@@ -138,6 +147,8 @@ impl Keeper {
             hours: Arc::default(),
             held: Mutex::default(),
             busy: Mutex::default(),
+            copying: Mutex::default(),
+            pulses: Mutex::default(),
         }))
     }
 
@@ -151,6 +162,10 @@ impl Keeper {
 
     fn busy(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
         self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copying(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
+        self.0.copying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, id: SandboxId) -> Option<Arc<Held>> {
@@ -267,6 +282,9 @@ impl Keeper {
             match sandbox.state {
                 State::Starting => self.moved(sandbox.id, State::Starting, State::Waiting, "").await?,
                 State::Stopping => {
+                    if sandbox.wanted == Wanted::Reset {
+                        self.remove_home(&sandbox).await?;
+                    }
                     self.moved(sandbox.id, State::Stopping, State::Stopped, &sandbox.reason).await?
                 }
                 _ => false,
@@ -294,6 +312,8 @@ impl Keeper {
         for sandbox in db::held_by(&mut *means.house.db.read().await?, &means.host).await? {
             self.see_to(tasks, &sandbox, now).await?;
         }
+        self.copy_asked(tasks).await?;
+        self.feel_pulses().await;
         while let Some(sandbox) = self.give_place(now).await? {
             let keeper = self.clone();
             self.busy().insert(sandbox.id);
@@ -307,6 +327,7 @@ impl Keeper {
             let mut tx = means.house.db.begin().await?;
             db::sweep_visits(&mut tx, now).await?;
             tx.commit().await?;
+            self.look_after_homes().await;
         }
         if beat % METERED == METERED - 1 {
             self.meter().await?;
@@ -321,7 +342,7 @@ impl Keeper {
         if db::places_taken(&mut conn, host).await? >= i64::from(settings.places) {
             return Ok(None);
         }
-        let Some(next) = db::next_waiting(&mut conn, host).await? else { return Ok(None) };
+        let Some(next) = db::next_waiting(&mut conn, host, now).await? else { return Ok(None) };
         drop(conn);
         let mut tx = house.db.begin().await?;
         let competition = contest_db::by_id(&mut tx, next.competition).await?;
@@ -351,7 +372,7 @@ impl Keeper {
         sandbox: &Sandbox,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if !matches!(sandbox.state, State::Ready | State::Paused) {
+        if !matches!(sandbox.state, State::Ready | State::Paused) || self.is_being_copied(sandbox.id) {
             return Ok(());
         }
         let Some(held) = self.get(sandbox.id) else {
@@ -368,8 +389,8 @@ impl Keeper {
         let mut conn = self.means().house.db.read().await?;
         let registered = entry::db::state(&mut conn, sandbox.competition, sandbox.user).await?;
         drop(conn);
-        let over = if sandbox.wanted != Wanted::Running {
-            Some("stopped")
+        let over = if let Some(asked) = sandbox.wanted.reason() {
+            Some(asked)
         } else if registered != Some(ParticipantState::Approved) {
             Some("removed")
         } else if sandbox.deadline_at.is_some_and(|deadline| deadline <= now) {
@@ -423,12 +444,15 @@ impl Keeper {
     }
 
     /// Ends a sandbox that is being stopped: its programs, its container, and, when that was asked for,
-    /// what its home holds.
+    /// its home. One that is to come again keeps its place.
     async fn end(&self, sandbox: &Sandbox, held: Arc<Held>, reason: &str) {
         if let Err(error) = self.meter_one(sandbox.id, &held).await {
             tracing::warn!(sandbox = %sandbox.id, %error, "its last use was not written down");
         }
         self.held().remove(&sandbox.id);
+        if reason == "lab" {
+            self.keep_log(sandbox.id, &held.sandbox).await;
+        }
         let put_away = self.put_away(sandbox, &held).await;
         let (state, reason) = match &put_away {
             Ok(()) => (State::Stopped, reason),
@@ -437,7 +461,12 @@ impl Keeper {
                 (State::Failed, "engine")
             }
         };
-        if let Err(error) = self.moved(sandbox.id, State::Stopping, state, reason).await {
+        let again = state == State::Stopped && sandbox.wanted == Wanted::Restart;
+        let over = match again {
+            true => self.come_again(sandbox).await,
+            false => self.moved(sandbox.id, State::Stopping, state, reason).await.map(drop),
+        };
+        if let Err(error) = over {
             tracing::error!(sandbox = %sandbox.id, %error, "that a sandbox is over was not written down");
         }
     }
@@ -446,11 +475,7 @@ impl Keeper {
         held.sandbox.stop(GRACE).await?;
         held.sandbox.release().await?;
         held.sandbox.remove().await?;
-        held.home.detach().await?;
-        if sandbox.wanted == Wanted::Reset {
-            self.means().homes.erase(&self.home_file(sandbox)).await?;
-        }
-        Ok(())
+        self.keep_or_remove(sandbox, &held.home).await
     }
 
     fn home_file(&self, sandbox: &Sandbox) -> PathBuf {

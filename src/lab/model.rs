@@ -61,8 +61,25 @@ word! {
         Running = "running",
         /// To be gone; the home stays.
         Stopped = "stopped",
-        /// To be gone and come again, with an empty home.
+        /// To be gone, by the organizer's will; the home stays.
+        Dismissed = "dismissed",
+        /// To be gone and come again in the same place, with the same home.
+        Restart = "restart",
+        /// To be gone, and the home with it.
         Reset = "reset",
+    }
+}
+
+impl Wanted {
+    /// Why a sandbox of which this is asked ends, in the stable word of its row.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Running => None,
+            Self::Stopped => Some("stopped"),
+            Self::Dismissed => Some("organizer"),
+            Self::Restart => Some("restart"),
+            Self::Reset => Some("reset"),
+        }
     }
 }
 
@@ -101,6 +118,12 @@ pub struct Sandbox {
     pub reason: String,
     /// What the organizer has to say to whoever uses it.
     pub message: String,
+    /// The organizer's words when they stopped it.
+    pub said: String,
+    /// Programs that the kernel stopped at the memory limit.
+    pub memory_kills: i64,
+    /// When the copy was taken that its home was restored from, if it was.
+    pub restored_from: Option<Timestamp>,
     /// What it has used.
     pub used: Used,
 }
@@ -120,6 +143,13 @@ pub struct Used {
     pub terminals: i64,
 }
 
+impl Used {
+    /// Memory held over its time, in GiB × hours.
+    pub fn memory_gib_hours(&self) -> f64 {
+        self.memory_mib_s as f64 / 1024.0 / 3600.0
+    }
+}
+
 /// A participant's home.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -137,6 +167,10 @@ pub struct Home {
     pub created_at: Timestamp,
     /// The object with its last snapshot, and when that was taken.
     pub snapshot: Option<(String, Timestamp)>,
+    /// Whether its owner waits for a snapshot.
+    pub copy_asked: bool,
+    /// Why the last snapshot could not be taken, in a stable word; empty when it was.
+    pub copy_problem: String,
 }
 
 /// What a competition grants each of its sandboxes: `shuyu.sandbox` of its bundle.

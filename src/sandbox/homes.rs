@@ -107,6 +107,11 @@ impl Homes {
         find_at(self.point(id))
     }
 
+    /// Whether a home is kept in `file` (as given to [`attach`](Self::attach)).
+    pub fn keeps(&self, file: &Path) -> bool {
+        image_of(file).exists() || archive_of(file).exists()
+    }
+
     /// Removes what is kept in `file` (as given to [`attach`](Self::attach)); nothing there is no error.
     ///
     /// # Errors

@@ -95,6 +95,11 @@ impl ImageTable {
             .ok_or_else(|| SandboxError::ImageUnmapped { image: name.to_owned() })
     }
 
+    /// The names that bundles may use, each with its local image, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, image)| (name.as_str(), image.as_str()))
+    }
+
     /// The local images that some name stands for, each once, in alphabetical order.
     pub fn local_images(&self) -> Vec<&str> {
         let mut images: Vec<&str> = self.0.values().map(String::as_str).collect();

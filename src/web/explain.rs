@@ -222,8 +222,9 @@ impl Explain for AcceptError {
 impl Explain for AskError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotOffered => StatusCode::NOT_FOUND,
+            Self::NotOffered | Self::Gone => StatusCode::NOT_FOUND,
             Self::Over(_) | Self::None | Self::Stopping => StatusCode::CONFLICT,
+            Self::TooLong => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Entry(error) => error.status(),
             Self::Catalog(CatalogError::Store(error)) => error.status(),
             Self::Catalog(_) => StatusCode::CONFLICT,
@@ -237,6 +238,8 @@ impl Explain for AskError {
             Self::Over(_) => "sandbox-over",
             Self::None => "sandbox-none",
             Self::Stopping => "sandbox-stopping",
+            Self::Gone => "sandbox-gone",
+            Self::TooLong => "invalid",
             Self::Entry(error) => error.code(),
             Self::Catalog(CatalogError::Store(error)) => error.code(),
             Self::Catalog(_) => "sandbox-data",
@@ -249,6 +252,13 @@ impl Explain for AskError {
             Self::Over(at) => vec![("at", minute(*at))],
             Self::Entry(error) => error.args(),
             _ => Args::new(),
+        }
+    }
+
+    fn faults(&self) -> Vec<FieldFault> {
+        match self {
+            Self::TooLong => vec![FieldFault::new("message", "message-long")],
+            _ => Vec::new(),
         }
     }
 

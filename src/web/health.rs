@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use super::App;
 use crate::contest::db as contest_db;
+use crate::lab::desk;
 use crate::store::{Db, Engine, StoreError};
 use crate::submission::queue;
 
@@ -149,6 +150,9 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     if let Err(error) = gauge_queue(&app).await {
         tracing::warn!(%error, "metrics: the queue could not be counted");
     }
+    if let Err(error) = gauge_sandboxes(&app).await {
+        tracing::warn!(%error, "metrics: the sandboxes could not be counted");
+    }
     let directory = app.settings.data_dir.clone();
     if let Ok(Ok(free)) = tokio::task::spawn_blocking(move || free_bytes(&directory)).await {
         metrics::gauge!("shuyu_disk_free_bytes").set(free as f64);
@@ -175,6 +179,16 @@ async fn gauge_queue(app: &App) -> Result<(), StoreError> {
     metrics::gauge!("shuyu_runs_running").set(running as f64);
     metrics::gauge!("shuyu_leases_open").set((running - lapsed).max(0) as f64);
     metrics::gauge!("shuyu_workers_alive").set(workers as f64);
+    Ok(())
+}
+
+/// Sets the gauges of interactive sandboxes.
+async fn gauge_sandboxes(app: &App) -> Result<(), StoreError> {
+    let numbers = desk::numbers(&mut *app.db.read().await?, None).await?;
+    metrics::gauge!("shuyu_sandboxes_held").set(numbers.held as f64);
+    metrics::gauge!("shuyu_sandboxes_waiting").set(numbers.waiting as f64);
+    let places = if app.keeper.is_some() { app.settings.sandboxes.places } else { 0 };
+    metrics::gauge!("shuyu_sandbox_places").set(f64::from(places));
     Ok(())
 }
 

@@ -27,7 +27,7 @@ const PAGE_TIME: Duration = Duration::from_secs(30);
 const FORM_BYTES: usize = 1 << 20;
 
 /// Nothing may be loaded from elsewhere, no script or style stands in a page, nobody may frame us.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
                       font-src 'self'";
 

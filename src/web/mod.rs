@@ -12,6 +12,7 @@ mod assets;
 pub mod error;
 mod explain;
 pub mod format;
+mod gauges;
 pub mod guard;
 pub mod health;
 pub mod lang;

@@ -1,14 +1,25 @@
-// The bar above a lab: time left, what has been shown, what the organizer has to say.
+// The bar above a lab: time left, what has been shown and is used, what the organizer has to say, and
+// what cannot go on like this: a session near its end, a full home, memory that did not suffice.
 const left = document.getElementById("left");
 const shown = document.getElementById("shown");
 const message = document.getElementById("message");
+const memory = document.getElementById("memory");
+const home = document.getElementById("home");
 const WARN_SECONDS = 600;
+const words = document.body.dataset;
+const warnings = {
+  little: words.homeLittle,
+  "no-bytes": words.homeNoBytes,
+  "no-files": words.homeNoFiles,
+};
 
 const clock = (seconds) => {
   const hours = Math.floor(seconds / 3600);
   const minutes = Math.floor((seconds % 3600) / 60);
   return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min`;
 };
+
+const percent = (share) => `${Math.round(share * 100)} %`;
 
 const say = (text) => {
   message.textContent = text;
@@ -18,7 +29,7 @@ const say = (text) => {
 const look = async () => {
   const answer = await fetch("/shuyu/state", { headers: { accept: "application/json" } });
   if (answer.status === 401) {
-    say(document.body.dataset.over);
+    say(words.over);
     return false;
   }
   if (!answer.ok) {
@@ -27,8 +38,13 @@ const look = async () => {
   const state = await answer.json();
   left.textContent = state.left_seconds === null ? "" : clock(state.left_seconds);
   shown.textContent = `${(state.shown / 1048576).toFixed(1)} MiB`;
+  const now = state.gauges;
+  memory.textContent = now ? percent(now.memory / now.memory_limit) : "–";
+  home.textContent = now?.home ? percent(now.home.share) : "–";
   const soon = state.left_seconds !== null && state.left_seconds < WARN_SECONDS;
-  say([state.message, soon ? document.body.dataset.warn : ""].filter(Boolean).join(" "));
+  const said = [state.message, soon && words.warn, warnings[now?.home?.room]];
+  said.push(now?.killed_for_memory > 0 && words.killed);
+  say(said.filter(Boolean).join(" "));
   return true;
 };
 
@@ -38,4 +54,4 @@ const again = async () => {
     setTimeout(again, 10000);
   }
 };
-setTimeout(again, 10000);
+again();

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::bundles::native;
 use super::world::{Contest, World};
 
-async fn offered(world: &World, slug: &str) -> Contest {
+pub(super) async fn offered(world: &World, slug: &str) -> Contest {
     world.import(slug, &native().edit("shuyu:", "shuyu:\n  sandbox: {image: python, session: 2h}")).await
 }
 
@@ -40,7 +40,7 @@ async fn moved(world: &World, sandbox: &Sandbox, from: State, to: State) -> bool
 
 async fn next(world: &World) -> Option<UserId> {
     let mut conn = world.house.db.read().await.unwrap();
-    db::next_waiting(&mut conn, "here").await.unwrap().map(|s| s.user)
+    db::next_waiting(&mut conn, "here", world.clock.now()).await.unwrap().map(|s| s.user)
 }
 
 #[tokio::test]

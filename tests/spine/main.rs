@@ -16,6 +16,7 @@ mod bundles;
 mod diode;
 mod dry_runs;
 mod faults;
+mod homes;
 mod imports;
 mod inside;
 mod labs;

@@ -56,7 +56,11 @@ impl TestApp {
 
     /// Starts a service that holds sandboxes. Needs root and the Docker engine.
     pub async fn start_keeping() -> Self {
-        Self::start_as(|settings| settings.sandboxes.host = "{id}.localhost".to_owned(), true).await
+        let on_this_port = |settings: &mut Settings| {
+            let port = settings.public_url.rsplit(':').next().unwrap();
+            settings.sandboxes.host = format!("{{id}}.localhost:{port}");
+        };
+        Self::start_as(on_this_port, true).await
     }
 
     async fn start_as(change: impl FnOnce(&mut Settings), keeps: bool) -> Self {

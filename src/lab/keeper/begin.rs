@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::homes::HomeGone;
 use super::{Held, Keeper, LAB_PORT, Metered, lives};
 use crate::audit::{self, Actor, Entry};
 use crate::catalog::{self, CatalogError};
@@ -18,6 +19,7 @@ use crate::lab::model::{Grant, Sandbox, State};
 use crate::lab::{data, db, starter};
 use crate::sandbox::{
     self, Found, Home, HomeQuota, InteractiveSpec, ReadOnlyBind, Relay, RelayLimits, Resources, SandboxError,
+    SandboxState,
 };
 use crate::store::{ObjectError, StoreError};
 
@@ -27,9 +29,9 @@ const COMING_UP: Duration = Duration::from_secs(90);
 const ASKED: Duration = Duration::from_millis(100);
 /// Files that fit in a home, for each MiB of it.
 const INODES_PER_MIB: u64 = 128;
-const PIDS: u32 = 512;
-const TMP_BYTES: u64 = 1 << 30;
-const SHM_BYTES: u64 = 256 << 20;
+pub(super) const PIDS: u32 = 512;
+pub(super) const TMP_BYTES: u64 = 1 << 30;
+pub(super) const SHM_BYTES: u64 = 256 << 20;
 const LOG_BYTES: usize = 1 << 20;
 /// How long after its session the reaper may take a container for forgotten.
 const FORGOTTEN: SignedDuration = SignedDuration::from_hours(1);
@@ -41,8 +43,8 @@ enum BeginError {
     Data(#[from] CatalogError),
     #[error(transparent)]
     Engine(#[from] SandboxError),
-    #[error("the home could not be opened: {0}")]
-    Home(SandboxError),
+    #[error(transparent)]
+    Home(#[from] HomeGone),
     #[error("the lab did not answer within {} s", COMING_UP.as_secs())]
     Silent,
     #[error("the lab ended with code {0}")]
@@ -64,7 +66,7 @@ impl BeginError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Data(_) => "data",
-            Self::Home(_) => "home",
+            Self::Home(gone) => gone.reason(),
             Self::Silent | Self::Ended(_) => "lab",
             Self::Engine(_)
             | Self::Objects(_)
@@ -111,7 +113,6 @@ impl Keeper {
         binds.push(guide::lay_out(&means.house, &means.data_dir, &competition, &phases).await?);
         let now = means.house.clock.now();
         let mut tx = means.house.db.begin().await?;
-        db::set_home_host(&mut tx, home.id, Some(&means.host)).await?;
         let entry = Entry::new(now, Actor::System, "sandbox.mounted", ("sandbox", sandbox.id))
             .competition(competition.id)
             .detail("authorised", proof.about());
@@ -119,8 +120,7 @@ impl Keeper {
         tx.commit().await?;
 
         let quota = HomeQuota { bytes: home.bytes, inodes: (home.bytes >> 20) * INODES_PER_MIB };
-        let attached = means.homes.attach(sandbox.id, &self.home_file(sandbox), quota).await;
-        let attached = attached.map_err(BeginError::Home)?;
+        let attached = self.open_home(sandbox, &home, quota).await?;
         let put = starter::put(&means.house, &means.data_dir, &competition, &phases, &attached).await;
         if let Err(error) = put {
             tracing::warn!(sandbox = %sandbox.id, %error, "a home has no notebook to start from");
@@ -195,6 +195,7 @@ impl Keeper {
         let cleared = async {
             for found in engine.find_sandboxes().await? {
                 if found.sandbox.id() == sandbox.id {
+                    self.keep_log(sandbox.id, &found.sandbox).await;
                     found.sandbox.stop(Duration::ZERO).await?;
                     found.sandbox.release().await?;
                     found.sandbox.remove().await?;
@@ -224,6 +225,10 @@ impl Keeper {
         let token = db::token(&mut conn, id).await.map_err(gone)?;
         drop(conn);
         let (Some(home), true) = (means.homes.find(id)?, lives(found.state)) else { return Ok(false) };
+        if (known.state, found.state) == (State::Ready, SandboxState::Paused) {
+            // it rested for a copy of its home when the service went away
+            found.sandbox.unpause().await?;
+        }
         let directory = means.sockets_dir.join(id.to_string());
         let relay = Arc::new(Relay::listen(&directory, RelayLimits::default())?);
         let now = means.house.clock.now();

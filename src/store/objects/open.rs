@@ -20,6 +20,9 @@ use crate::crypto::{HEADER_LEN, KeyId, Opening, Sealer, Sm3Hasher};
 /// How much is read before it is worked on.
 const PIECE: usize = 8 << 20;
 
+/// Where snapshots of homes lie.
+const HOMES: &str = "hidden/homes/";
+
 /// The type of a tmpfs in `statfs(2)`.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
@@ -127,6 +130,24 @@ impl Objects {
         Ok(stored)
     }
 
+    /// Unseals the snapshot of a participant's home into `writer`, as it is read: it is sealed for its
+    /// owner's sake, and goes back to them. What was written before an error is not to be trusted.
+    ///
+    /// # Errors
+    /// [`ObjectError::Sealed`] for any other object; [`ObjectError::File`] when it cannot be written,
+    /// [`ObjectError::Seal`], [`ObjectError::Missing`], [`ObjectError::Store`].
+    pub(crate) async fn pour_home(
+        &self,
+        key: &ObjectKey,
+        writer: impl io::Write + Send + 'static,
+    ) -> Result<Stored, ObjectError> {
+        if !key.as_str().starts_with(HOMES) {
+            return Err(ObjectError::Sealed { object: key.to_string() });
+        }
+        let reader = self.reader(key).await?;
+        self.take_out(key, reader, Poured(writer)).await.map(|(stored, _)| stored)
+    }
+
     /// An object in the form it is kept in, sealed when hidden. For backups.
     ///
     /// # Errors
@@ -229,6 +250,14 @@ struct Target {
 impl Receive for Target {
     fn receive(&mut self, key: &ObjectKey, bytes: &[u8]) -> Result<(), ObjectError> {
         self.file.write_all(bytes).map_err(|error| ObjectError::of_file(key, &self.path, error))
+    }
+}
+
+struct Poured<W>(W);
+
+impl<W: io::Write + Send + 'static> Receive for Poured<W> {
+    fn receive(&mut self, key: &ObjectKey, bytes: &[u8]) -> Result<(), ObjectError> {
+        self.0.write_all(bytes).map_err(|error| ObjectError::of_file(key, Path::new("a pipe"), error))
     }
 }
 

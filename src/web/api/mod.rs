@@ -10,6 +10,7 @@ mod entry;
 mod files;
 mod leaderboard;
 mod me;
+mod sandboxes;
 mod spool;
 mod submissions;
 mod submit;
@@ -102,7 +103,8 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(leaderboard::router())
         .merge(entry::router())
         .merge(tokens::router())
-        .merge(desk::router());
+        .merge(desk::router())
+        .merge(sandboxes::router());
     let (router, description) =
         OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", subjects).split_for_parts();
     let (_, of_uploads) = upload_routes().split_for_parts();

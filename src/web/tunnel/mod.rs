@@ -20,11 +20,14 @@ use self::forward::{ForwardError, Way, forward};
 use self::policy::Verdict;
 use super::App;
 use super::error::PageError;
+use super::layers;
 use crate::ids::{SandboxId, UserId};
 use crate::lab::keeper::{LAB_PORT, ReachError};
 use crate::lab::ticket;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 fn scheme(app: &App) -> &'static str {
     if app.settings.is_https() { "https" } else { "http" }
@@ -33,6 +36,14 @@ fn scheme(app: &App) -> &'static str {
 /// A sandbox's own origin.
 fn origin(app: &App, id: SandboxId) -> String {
     format!("{}://{}", scheme(app), app.settings.sandboxes.host.replace("{id}", &id.to_string()))
+}
+
+/// The policy of the page whose form leads to a sandbox: a browser lets a form go where it may, also by a
+/// redirect. `None` where the origins share no wildcard.
+pub(super) fn policy(app: &App) -> Option<HeaderValue> {
+    let rest = app.settings.sandboxes.host.strip_prefix("{id}.")?;
+    let own = format!("form-action 'self' {}://*.{rest};", scheme(app));
+    HeaderValue::from_str(&layers::POLICY.replace("form-action 'self';", &own)).ok()
 }
 
 /// Where a sandbox's own origin is, with the ticket that opens it once.
@@ -67,7 +78,8 @@ async fn answer(app: &App, id: SandboxId, request: Request) -> Result<Response, 
     if let Some(asset) = path.strip_prefix("/shuyu/static/") {
         return shell::asset(asset).await;
     }
-    if !is_from(&origin(app, id), request.method(), request.headers()) {
+    let arrives = matches!(path, "/" | "/shuyu" | "/shuyu/") && arrives(request.method(), request.headers());
+    if !arrives && !is_from(&origin(app, id), request.method(), request.headers()) {
         return Err(PageError::plain(StatusCode::FORBIDDEN, "cross-site"));
     }
     let Some(user) = visitor(app, id, request.headers()).await? else {
@@ -92,6 +104,13 @@ fn is_from(origin: &str, method: &Method, headers: &HeaderMap) -> bool {
         None if changes => false,
         None => matches!(site, None | Some("same-origin" | "none")),
     }
+}
+
+/// Whether a whole window comes to the shell, as after the door, to which a page of another site had sent it:
+/// a browser calls the rest of that way cross-site too. The shell cannot be embedded and changes nothing.
+fn arrives(method: &Method, headers: &HeaderMap) -> bool {
+    let is = |name: &HeaderName, value: &str| headers.get(name).is_some_and(|given| given == value);
+    *method == Method::GET && is(&SEC_FETCH_MODE, "navigate") && is(&SEC_FETCH_DEST, "document")
 }
 
 /// Whose visit a request's cookie is.
@@ -165,5 +184,21 @@ mod tests {
         assert!(!request(Method::POST, &[]));
         assert!(!request(Method::POST, &[(ORIGIN, "null")]));
         assert!(request(Method::POST, &[(ORIGIN, own)]));
+    }
+
+    #[test]
+    fn a_whole_window_may_come_from_elsewhere_and_nothing_else() {
+        let window = |method: Method, mode: &'static str, dest: &'static str| {
+            let pairs = [(SEC_FETCH_MODE, mode), (SEC_FETCH_DEST, dest), (SEC_FETCH_SITE, "cross-site")];
+            arrives(
+                &method,
+                &pairs.map(|(name, value)| (name, HeaderValue::from_static(value))).into_iter().collect(),
+            )
+        };
+        assert!(window(Method::GET, "navigate", "document"));
+        assert!(!window(Method::POST, "navigate", "document"));
+        assert!(!window(Method::GET, "navigate", "iframe"));
+        assert!(!window(Method::GET, "no-cors", "image"));
+        assert!(!window(Method::GET, "websocket", "empty"));
     }
 }

@@ -13,6 +13,7 @@ use crate::ids::{SandboxId, UserId};
 use crate::lab::model::Sandbox;
 use crate::lab::{db, gauge, ticket};
 use crate::web::error::PageError;
+use crate::web::gauges::{self, Gauges};
 use crate::web::page::Frame;
 use crate::web::{App, assets};
 
@@ -86,6 +87,8 @@ struct StateView {
     shown: u64,
     budget: u64,
     message: String,
+    /// What it uses at this moment.
+    gauges: Option<Gauges>,
 }
 
 fn state_of(app: &App, sandbox: &Sandbox) -> StateView {
@@ -97,6 +100,7 @@ fn state_of(app: &App, sandbox: &Sandbox) -> StateView {
         shown: here.map_or(0, |way| way.gauge.shown()),
         budget: gauge::BUDGET,
         message: sandbox.message.clone(),
+        gauges: gauges::of(app, sandbox.id),
     }
 }
 

@@ -109,7 +109,10 @@ struct Head<'a> {
     rank: Option<usize>,
     primary: Option<ColumnView>,
     board_shown: bool,
+    /// Whether participants can have one here.
     sandboxes: bool,
+    /// Whether the competition offers them.
+    offers_sandboxes: bool,
 }
 
 /// A quota as pages show it.
@@ -358,6 +361,7 @@ impl Hall {
             primary: primary_column(&self.competition, self.locale),
             board_shown: self.sees_board(),
             sandboxes: app.keeper.is_some() && ask::is_offered(&self.competition),
+            offers_sandboxes: ask::is_offered(&self.competition),
         })
     }
 

@@ -9,7 +9,7 @@ mod latest;
 mod leaderboard;
 mod list;
 mod overview;
-mod sandbox;
+pub(in crate::web::pages) mod sandbox;
 pub(in crate::web::pages) mod stream;
 pub(in crate::web) mod submission;
 mod submissions;

@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
+use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
@@ -10,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::hall::Hall;
 use crate::airlock::lane3::{self, Way};
+use crate::ids::UserId;
 use crate::lab::ask::{self, AskError, Place};
 use crate::lab::model::{Grant, Sandbox, State as Stands, Used, Wanted};
-use crate::lab::{db, ticket};
+use crate::lab::{db, homes, ticket};
 use crate::sandbox::{OutboxFile, OutboxLimits, OutboxListing};
 use crate::web::App;
 use crate::web::error::PageError;
+use crate::web::gauges::{self, Gauges};
 use crate::web::guard::User;
 use crate::web::page::Frame;
 use crate::web::tunnel;
@@ -27,6 +30,9 @@ pub(super) fn router() -> Router<App> {
         .route("/competitions/{slug}/sandbox/open", post(open))
         .route("/competitions/{slug}/sandbox/enter", post(enter))
         .route("/competitions/{slug}/sandbox/stop", post(stop))
+        .route("/competitions/{slug}/sandbox/restart", post(restart))
+        .route("/competitions/{slug}/sandbox/copy", post(copy))
+        .route("/competitions/{slug}/sandbox/empty", post(empty))
 }
 
 /// A sandbox as its owner sees it.
@@ -39,16 +45,68 @@ struct SandboxView {
     ready_at: Option<Timestamp>,
     deadline_at: Option<Timestamp>,
     reason: String,
+    said: String,
     message: String,
     used: Used,
     cpu_seconds: i64,
     memory_gib_hours: f64,
+    gauges: Option<Gauges>,
+    memory_kills: i64,
+    restored_from: Option<Timestamp>,
     place: Option<Place>,
+}
+
+impl SandboxView {
+    fn of(app: &App, s: &Sandbox, place: Option<Place>) -> Self {
+        Self {
+            state: s.state.as_str(),
+            over: s.state.is_over(),
+            stopping: s.wanted != Wanted::Running && !s.state.is_over(),
+            requested_at: s.requested_at,
+            ready_at: s.ready_at,
+            deadline_at: s.deadline_at,
+            reason: s.reason.clone(),
+            said: s.said.clone(),
+            message: s.message.clone(),
+            used: s.used,
+            cpu_seconds: s.used.cpu_ms / 1000,
+            memory_gib_hours: s.used.memory_gib_hours(),
+            gauges: gauges::of(app, s.id),
+            memory_kills: s.memory_kills,
+            restored_from: s.restored_from,
+            place,
+        }
+    }
+}
+
+/// The visitor's home: how long it is kept, and its copy in the store.
+#[derive(Serialize)]
+struct HomeView {
+    kept_until: Option<Timestamp>,
+    copied_at: Option<Timestamp>,
+    copy_asked: bool,
+    copy_problem: String,
+}
+
+impl HomeView {
+    async fn of(app: &App, hall: &Hall, user: UserId) -> Result<Option<Self>, PageError> {
+        let mut conn = app.db.read().await?;
+        let competition = hall.competition.id;
+        let Some(home) = db::home_of(&mut conn, competition, user).await? else { return Ok(None) };
+        let days = app.settings.sandboxes.keep_homes_days;
+        let ends_at = hall.phases.last().and_then(|phase| phase.ends_at);
+        Ok(Some(Self {
+            kept_until: homes::until(&mut conn, (competition, user), ends_at, days).await?,
+            copied_at: home.snapshot.map(|(_, at)| at),
+            copy_asked: home.copy_asked,
+            copy_problem: home.copy_problem,
+        }))
+    }
 }
 
 /// What each sandbox of the competition gets, in bytes and seconds.
 #[derive(Serialize)]
-struct GrantView {
+pub(in crate::web::pages) struct GrantView {
     cpus: f64,
     memory: u64,
     disk: u64,
@@ -153,25 +211,14 @@ async fn page(
     if let Some(s) = &sandbox {
         let places = i64::from(app.settings.sandboxes.places);
         let place = ask::place(&mut *app.db.read().await?, s.id, places).await?;
-        view = Some(SandboxView {
-            state: s.state.as_str(),
-            over: s.state.is_over(),
-            stopping: s.wanted != Wanted::Running && !s.state.is_over(),
-            requested_at: s.requested_at,
-            ready_at: s.ready_at,
-            deadline_at: s.deadline_at,
-            reason: s.reason.clone(),
-            message: s.message.clone(),
-            used: s.used,
-            cpu_seconds: s.used.cpu_ms / 1000,
-            memory_gib_hours: s.used.memory_mib_s as f64 / 1024.0 / 3600.0,
-            place,
-        });
+        view = Some(SandboxView::of(&app, s, place));
     }
     let grant = Grant::of(hall.competition.definition.sandbox.as_ref());
-    hall.page(&app, &frame, "competition/sandbox.html", "sandbox")
+    let mut page = hall
+        .page(&app, &frame, "competition/sandbox.html", "sandbox")
         .await?
         .with("s", &view)
+        .with("home", &HomeView::of(&app, &hall, user.actor.user).await?)
         .with("grant", &GrantView::from(grant))
         .with("datasets", &hall.competition.definition.datasets)
         .with("outbox", &outbox(&app, sandbox.as_ref()).await)
@@ -180,7 +227,11 @@ async fn page(
         .with("rows", &lane3::ROWS)
         .with("columns", &lane3::COLUMNS)
         .with("reachable", &!app.settings.sandboxes.host.is_empty())
-        .render()
+        .render()?;
+    if let Some(policy) = tunnel::policy(&app) {
+        page.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    Ok(page)
 }
 
 async fn live(
@@ -244,4 +295,43 @@ async fn stop(
     let wanted = if form.reset == "yes" { Wanted::Reset } else { Wanted::Stopped };
     ask::stop(&app.house, sandbox.id, user.actor.user, wanted).await?;
     Ok(frame.go(&format!("{}/sandbox", hall.base())))
+}
+
+/// Has it come again in the same place, with the same home.
+async fn restart(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
+    let hall = hall(&app, &frame, &slug).await?;
+    let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
+    let sandbox = sandbox.ok_or(AskError::None)?;
+    ask::stop(&app.house, sandbox.id, user.actor.user, Wanted::Restart).await?;
+    Ok(frame.go(&format!("{}/sandbox", hall.base())))
+}
+
+/// Has the home copied to the store now.
+async fn copy(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
+    let hall = hall(&app, &frame, &slug).await?;
+    let sandbox = own(&app, &hall, &user).await?.ok_or(AskError::None)?;
+    homes::ask_copy(&app.house, sandbox.id, user.actor.user).await?;
+    Ok(frame.go(&format!("{}/sandbox", hall.base())))
+}
+
+/// Removes the home of somebody who has no sandbox open.
+async fn empty(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
+    let hall = hall(&app, &frame, &slug).await?;
+    homes::empty(&app.house, hall.competition.id, user.actor.user).await?;
+    Ok(frame.done(&format!("{}/sandbox", hall.base()), "flash-home-emptied"))
 }

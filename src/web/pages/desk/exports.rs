@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::airlock::{Cleared, Organizer, lane1};
 use crate::contest::{entry, export};
+use crate::lab::desk;
 use crate::scoring::leaderboard::Scores;
 use crate::submission::desk::db::{self, Filter};
 use crate::web::App;
@@ -74,6 +75,7 @@ async fn export(
         "board" => board(&app, &hall, wanted.phase).await?,
         "submissions" => submissions(&app, &hall).await?,
         "participants" => participants(&app, &hall).await?,
+        "sandboxes" => sandboxes(&app, &hall).await?,
         _ => return Err(PageError::not_found()),
     };
     let name = format!("{slug}-{what}");
@@ -188,6 +190,43 @@ async fn participants(app: &App, hall: &Hall) -> Result<Table, PageError> {
         .collect();
     let head = vec!["login", "name", "organisation", "state", "registered_at", "reason"];
     Ok(Table { head, columns: Vec::new(), lines })
+}
+
+/// What every sandbox has used (计量).
+async fn sandboxes(app: &App, hall: &Hall) -> Result<Table, PageError> {
+    let all = desk::all(&mut *app.db.read().await?, hall.competition.id).await?;
+    let time = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string());
+    let lines = all.into_iter().map(|found| {
+        let s = found.sandbox;
+        let cells = serde_json::json!({
+            "id": s.id, "login": found.login, "name": found.name, "team": found.team, "state": s.state,
+            "reason": s.reason, "requested_at": s.requested_at.to_string(), "started_at": time(s.started_at),
+            "ready_at": time(s.ready_at), "ended_at": time(s.ended_at),
+            "cpu_seconds": s.used.cpu_ms as f64 / 1000.0, "memory_gib_hours": s.used.memory_gib_hours(),
+            "shown_bytes": s.used.shown_bytes, "kernels": s.used.kernels, "terminals": s.used.terminals,
+            "memory_kills": s.memory_kills,
+        });
+        line(cells, Vec::new())
+    });
+    let head = vec![
+        "id",
+        "login",
+        "name",
+        "team",
+        "state",
+        "reason",
+        "requested_at",
+        "started_at",
+        "ready_at",
+        "ended_at",
+        "cpu_seconds",
+        "memory_gib_hours",
+        "shown_bytes",
+        "kernels",
+        "terminals",
+        "memory_kills",
+    ];
+    Ok(Table { head, columns: Vec::new(), lines: lines.collect() })
 }
 
 /// The bundle with the hidden data in it: it is made on a tmpfs, and gone when it was sent.

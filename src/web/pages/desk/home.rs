@@ -11,6 +11,7 @@ use crate::airlock::db::{self as airlock_db, Exposure};
 use crate::contest::entry;
 use crate::contest::model::PhaseTime;
 use crate::contest::{db as contest_db, model::Competition};
+use crate::lab::{ask, desk};
 use crate::sandbox::ImageTable;
 use crate::submission::desk::db;
 use crate::submission::model::State as True;
@@ -169,6 +170,10 @@ async fn home(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
         })
         .collect();
     let exposures: Vec<Exposure> = airlock_db::exposures(&mut conn, id).await?;
+    let sandboxes = match ask::is_offered(&hall.competition) {
+        true => Some(desk::numbers(&mut conn, Some(id)).await?),
+        false => None,
+    };
     let admitted = entry::db::admitted_count(&mut conn, id).await?;
     let teams = app.boards.teams(&mut conn, id).await?;
     let mut bits: Vec<(String, f64)> = airlock_db::bits_by_team(&mut conn, id)
@@ -190,6 +195,7 @@ async fn home(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
         .with("exposures", &exposures)
         .with("bits", &bits)
         .with("told", &told)
+        .with("sandboxes", &sandboxes.map(|n| (n.held, n.waiting)))
         .with("admitted", &admitted)
         .with("teams", &teams.values().filter(|label| !label.members.is_empty()).count())
         .render()

@@ -7,6 +7,7 @@ mod exports;
 mod home;
 mod participants;
 mod rescore;
+mod sandboxes;
 mod settings;
 mod submission;
 mod submissions;
@@ -23,6 +24,7 @@ pub(super) fn router() -> Router<App> {
         .merge(submission::router())
         .merge(dry_run::router())
         .merge(rescore::router())
+        .merge(sandboxes::router())
         .merge(settings::router())
         .merge(announcements::router())
         .merge(exports::router())
