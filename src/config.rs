@@ -166,6 +166,9 @@ pub struct Sandboxes {
     pub host: String,
     /// `SHUYU_SANDBOXES__PLACES`: sandboxes that this process's worker holds at a time.
     pub places: u32,
+    /// `SHUYU_SANDBOXES__SPARES`: labs kept started and paused for whoever opens a sandbox next, besides
+    /// the places; each takes some 90 MiB of memory while it waits. 0: everybody waits for their own.
+    pub spares: u32,
     /// `SHUYU_SANDBOXES__STOP_PAUSED_MINUTES`: a sandbox that nobody came back to for so long after it
     /// was paused is stopped.
     pub stop_paused_minutes: u32,
@@ -282,7 +285,7 @@ impl Default for Worker {
 
 impl Default for Sandboxes {
     fn default() -> Self {
-        Self { host: String::new(), places: 8, stop_paused_minutes: 120, keep_homes_days: 30 }
+        Self { host: String::new(), places: 8, spares: 2, stop_paused_minutes: 120, keep_homes_days: 30 }
     }
 }
 

@@ -63,6 +63,16 @@ pub enum Scoring {}
 #[derive(Clone, Debug)]
 pub enum Interactive {}
 
+/// The use of having the sandbox form mounted in a sandbox that is nobody's yet: no person sees it before
+/// an [`Interactive`] use is authorised.
+#[derive(Clone, Debug)]
+pub enum Spare {}
+
+/// The uses for which the sandbox form is laid out to be mounted.
+pub trait MountsSandboxForm {}
+impl MountsSandboxForm for Interactive {}
+impl MountsSandboxForm for Spare {}
+
 /// The use of downloading a file of the public form.
 #[derive(Clone, Debug)]
 pub enum Download {}
@@ -120,6 +130,21 @@ pub async fn authorise_sandbox(
     }
     let versions: Vec<String> = datasets.iter().map(|d| format!("{} {}", d.slug, d.version)).collect();
     Ok(Authorised::new(format!("sandbox of {user} in competition {competition}: {}", versions.join(", "))))
+}
+
+/// Checks that the sandbox form of a competition's datasets may be mounted in a sandbox that waits for
+/// whoever opens one next: each version stands.
+///
+/// # Errors
+/// [`CatalogError::Unknown`], [`CatalogError::Withdrawn`], or when the database fails.
+pub async fn authorise_spare(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    datasets: &[DatasetUse],
+) -> Result<Authorised<Spare>, CatalogError> {
+    standing(conn, datasets).await?;
+    let versions: Vec<String> = datasets.iter().map(|d| format!("{} {}", d.slug, d.version)).collect();
+    Ok(Authorised::new(format!("sandbox kept ready in competition {competition}: {}", versions.join(", "))))
 }
 
 /// Makes sure that every dataset version is in the catalogue and none was withdrawn.

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use authorise::{
-    Authorised, CatalogError, Download, Interactive, Scoring, authorise_download, authorise_sandbox,
-    authorise_scoring,
+    Authorised, CatalogError, Download, Interactive, MountsSandboxForm, Scoring, Spare, authorise_download,
+    authorise_sandbox, authorise_scoring, authorise_spare,
 };
 pub use import::{DatasetImported, import, withdraw};
 

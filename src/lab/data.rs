@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use crate::catalog::{self, Authorised, CatalogError, Form, Interactive};
+use crate::catalog::{self, Authorised, CatalogError, Form, MountsSandboxForm};
 use crate::contest::definition::DatasetUse;
 use crate::house::House;
 use crate::sandbox::ReadOnlyBind;
@@ -16,11 +16,11 @@ use crate::store::ObjectKey;
 ///
 /// # Errors
 /// When a version has no sandbox form, a file cannot be read or written.
-pub(super) async fn lay_out(
+pub(super) async fn lay_out<U: MountsSandboxForm>(
     house: &House,
     directory: &Path,
     datasets: &[DatasetUse],
-    _proof: &Authorised<Interactive>,
+    _proof: &Authorised<U>,
 ) -> Result<Vec<ReadOnlyBind>, CatalogError> {
     let mut binds = Vec::new();
     for used in datasets {

@@ -234,23 +234,62 @@ pub async fn change(
     Ok(done.rows_affected() == 1)
 }
 
-/// Keeps what the lab inside takes for its owner's.
-pub(super) async fn set_token(conn: &mut Connection, id: SandboxId, token: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE sandboxes SET token = $2 WHERE id = $1")
+/// Notes a sandbox's container, the processor time it had used before, in milliseconds, and what the lab
+/// inside takes for its owner's.
+pub(super) async fn set_container(
+    conn: &mut Connection,
+    id: SandboxId,
+    (container, cpu_before_ms): (SandboxId, i64),
+    token: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE sandboxes SET container = $2, cpu_before_ms = $3, token = $4 WHERE id = $1")
         .bind(id.to_string())
+        .bind(container.to_string())
+        .bind(cpu_before_ms)
         .bind(token)
         .execute(conn)
         .await?;
     Ok(())
 }
 
-/// What the lab inside takes for its owner's.
-pub(super) async fn token(conn: &mut Connection, id: SandboxId) -> Result<String, StoreError> {
-    sqlx::query("SELECT token FROM sandboxes WHERE id = $1")
+/// The sandbox in a container, the newest if there were several.
+pub(super) async fn by_container(
+    conn: &mut Connection,
+    container: SandboxId,
+) -> Result<Option<Sandbox>, StoreError> {
+    let row = sqlx::query(
+        "SELECT * FROM sandboxes WHERE container = $1 OR (container IS NULL AND id = $1) \
+         ORDER BY requested_at DESC LIMIT 1",
+    )
+    .bind(container.to_string())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(sandbox).transpose()
+}
+
+/// What the lab inside takes for its owner's, and the processor time its container had used before it
+/// was the sandbox's, in milliseconds.
+pub(super) async fn token_and_start(
+    conn: &mut Connection,
+    id: SandboxId,
+) -> Result<(String, i64), StoreError> {
+    let row = sqlx::query("SELECT token, cpu_before_ms FROM sandboxes WHERE id = $1")
         .bind(id.to_string())
         .fetch_one(conn)
+        .await?;
+    Ok((row.text("token")?, row.int("cpu_before_ms")?))
+}
+
+/// When a sandbox was last asked for in a competition.
+pub(super) async fn last_asked(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<Option<Timestamp>, StoreError> {
+    sqlx::query("SELECT MAX(requested_at) AS asked_at FROM sandboxes WHERE competition_id = $1")
+        .bind(competition.to_string())
+        .fetch_one(conn)
         .await?
-        .text("token")
+        .time_or_null("asked_at")
 }
 
 /// Writes what was asked of a sandbox.

@@ -7,7 +7,9 @@ mod begin;
 mod copy;
 mod counter;
 mod homes;
+mod jupyter;
 mod look;
+mod spares;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use counter::{Counter, Hours};
 use jiff::{SignedDuration, Timestamp};
+use spares::Spares;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,8 +34,8 @@ use crate::contest::{db as contest_db, entry};
 use crate::house::House;
 use crate::ids::SandboxId;
 use crate::sandbox::{
-    self, Engine, Home, Homes, ImageTable, OutboxLimits, OutboxListing, Relay, RelayError, RelayStream,
-    SandboxState,
+    self, Engine, Home, Homes, ImageTable, OutboxLimits, OutboxListing, ReadOnlyBind, Relay, RelayError,
+    RelayStream, SandboxState,
 };
 use crate::store::StoreError;
 
@@ -90,6 +93,19 @@ struct Inner {
     /// Those that rest because their home is being copied.
     copying: Mutex<HashSet<SandboxId>>,
     pulses: Mutex<look::Pulses>,
+    /// Containers that this keeper has, whoever's they are: nothing of theirs is for the reaper.
+    owned: Mutex<HashSet<SandboxId>>,
+    spares: Mutex<Spares>,
+}
+
+/// What a sandbox is made of, before it is anybody's.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Kind {
+    /// The local image.
+    image: String,
+    grant: Grant,
+    /// The data, and the folder that says what to hand in.
+    binds: Vec<ReadOnlyBind>,
 }
 
 /// A sandbox that this worker holds.
@@ -149,6 +165,8 @@ impl Keeper {
             busy: Mutex::default(),
             copying: Mutex::default(),
             pulses: Mutex::default(),
+            owned: Mutex::default(),
+            spares: Mutex::default(),
         }))
     }
 
@@ -166,6 +184,19 @@ impl Keeper {
 
     fn copying(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
         self.0.copying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owned(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
+        self.0.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is left of a container is for the reaper from now on.
+    fn disown(&self, container: SandboxId) {
+        self.owned().remove(&container);
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Spares> {
+        self.0.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, id: SandboxId) -> Option<Arc<Held>> {
@@ -250,6 +281,7 @@ impl Keeper {
             // the next start has them wait again
             tasks.shutdown().await;
         }
+        self.remove_spares().await;
         if let Err(error) = self.meter().await {
             tracing::warn!(%error, "the last use of the sandboxes was not written down");
         }
@@ -297,7 +329,7 @@ impl Keeper {
     async fn reap(&self) {
         let keeper = self.clone();
         // asked at the moment of removal: one may begin while the reaper looks around
-        let alive = move |id| keeper.get(id).is_some() || keeper.busy().contains(&id);
+        let alive = move |container| keeper.owned().contains(&container);
         match self.means().engine.reap_sandboxes(alive).await {
             Ok(reaped) if reaped.is_nothing() => {}
             Ok(reaped) => tracing::warn!(?reaped, "removed what sandboxes left behind that nobody owns"),
@@ -332,6 +364,7 @@ impl Keeper {
         if beat % METERED == METERED - 1 {
             self.meter().await?;
         }
+        self.keep_spares(tasks, beat).await?;
         Ok(())
     }
 
@@ -461,6 +494,7 @@ impl Keeper {
                 (State::Failed, "engine")
             }
         };
+        self.disown(held.sandbox.id());
         let again = state == State::Stopped && sandbox.wanted == Wanted::Restart;
         let over = match again {
             true => self.come_again(sandbox).await,
@@ -503,7 +537,7 @@ impl Keeper {
         };
         if let Ok(usage) = held.sandbox.usage() {
             let mut metered = held.metered.lock().unwrap_or_else(PoisonError::into_inner);
-            let cpu_ms = i64::try_from(usage.cpu.as_millis()).unwrap_or(i64::MAX);
+            let cpu_ms = milliseconds(usage.cpu);
             let seconds = now.duration_since(metered.at).as_secs().max(0);
             more.cpu_ms = (cpu_ms - metered.cpu_ms).max(0);
             more.memory_mib_s = i64::try_from(usage.memory >> 20).unwrap_or(0).saturating_mul(seconds);
@@ -513,6 +547,10 @@ impl Keeper {
         db::add_used(&mut tx, id, &more, taken.active_at).await?;
         tx.commit().await
     }
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whether the engine still has a sandbox's container.

@@ -79,7 +79,7 @@ pub struct Resources {
 
 /// A directory or file of the host that the program may read. Mounts below it are not seen. It must
 /// be readable for everyone (0644, 0755): the sandbox's user owns nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadOnlyBind {
     /// An existing absolute path.
     pub host: PathBuf,

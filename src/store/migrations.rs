@@ -11,7 +11,8 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (2, "desk", include_str!("../../migrations/0002_desk.sql")),
     (3, "board_marks", include_str!("../../migrations/0003_board_marks.sql")),
     (4, "sandboxes", include_str!("../../migrations/0004_sandboxes.sql")),
-    (7, "sandbox_desk", include_str!("../../migrations/0007_sandbox_desk.sql")),
+    (5, "sandbox_containers", include_str!("../../migrations/0005_sandbox_containers.sql")),
+    (6, "sandbox_desk", include_str!("../../migrations/0006_sandbox_desk.sql")),
 ];
 
 /// The migrations in the dialect of `engine`.

@@ -25,5 +25,6 @@ mod processes;
 mod queueing;
 mod quotas;
 mod shared;
+mod spares;
 mod tricks;
 mod world;

@@ -62,6 +62,8 @@ impl World {
     async fn with(postgres: Option<PostgresServer>, s3: Option<S3Server>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::under(dir.path());
+        // a lab that waits is for the tests that are about it
+        settings.sandboxes.spares = 0;
         if let Some(server) = &postgres {
             settings.database = server.address();
         }

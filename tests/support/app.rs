@@ -68,6 +68,7 @@ impl TestApp {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::under(directory.path());
+        settings.sandboxes.spares = 0;
         settings.public_url = format!("http://{address}");
         settings.limits =
             RateLimits { login: 0, registration: 0, upload: 0, api: 0, ..RateLimits::default() };

@@ -3,30 +3,27 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::homes::HomeGone;
-use super::{Held, Keeper, LAB_PORT, Metered, lives};
+use super::jupyter::{self, COMING_UP};
+use super::spares::Spare;
+use super::{Held, Keeper, Kind, Means, Metered, lives, milliseconds};
 use crate::audit::{self, Actor, Entry};
-use crate::catalog::{self, CatalogError};
+use crate::catalog::{self, Authorised, CatalogError, MountsSandboxForm};
 use crate::contest::db as contest_db;
+use crate::contest::model::{Competition, Phase};
+use crate::ids::SandboxId;
 use crate::lab::gauge::Gauge;
 use crate::lab::guide::{self, GuideError};
-use crate::lab::model::{Grant, Sandbox, State};
+use crate::lab::model::{Grant, Home as Known, Sandbox, State};
 use crate::lab::{data, db, starter};
 use crate::sandbox::{
-    self, Found, Home, HomeQuota, InteractiveSpec, ReadOnlyBind, Relay, RelayLimits, Resources, SandboxError,
-    SandboxState,
+    self, Found, Home, HomeQuota, InteractiveSpec, Relay, RelayLimits, Resources, SandboxError, SandboxState,
 };
 use crate::store::{ObjectError, StoreError};
 
-/// How long the lab inside may take to answer.
-const COMING_UP: Duration = Duration::from_secs(90);
-/// How often it is asked meanwhile.
-const ASKED: Duration = Duration::from_millis(100);
 /// Files that fit in a home, for each MiB of it.
 const INODES_PER_MIB: u64 = 128;
 pub(super) const PIDS: u32 = 512;
@@ -38,7 +35,7 @@ const FORGOTTEN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why a sandbox did not begin.
 #[derive(Debug, thiserror::Error)]
-enum BeginError {
+pub(super) enum BeginError {
     #[error(transparent)]
     Data(#[from] CatalogError),
     #[error(transparent)]
@@ -78,6 +75,19 @@ impl BeginError {
     }
 }
 
+/// A sandbox that has been given a place, with all that decides how it begins.
+struct Asked<'a> {
+    sandbox: &'a Sandbox,
+    home: &'a Known,
+    competition: &'a Competition,
+    phases: &'a [Phase],
+    kind: Kind,
+}
+
+fn quota(bytes: u64) -> HomeQuota {
+    HomeQuota { bytes, inodes: (bytes >> 20) * INODES_PER_MIB }
+}
+
 impl Keeper {
     /// Begins a sandbox that has been given a place here, up to the lab's first answer.
     pub(super) async fn begin(&self, sandbox: &Sandbox) {
@@ -107,10 +117,9 @@ impl Keeper {
             .ok_or(BeginError::Gone("its home is not in the database"))?;
         let datasets = &competition.definition.datasets;
         let proof = catalog::authorise_sandbox(&mut conn, competition.id, sandbox.user, datasets).await?;
+        let phases = contest_db::phases(&mut conn, competition.id).await?;
         drop(conn);
-        let phases = contest_db::phases(&mut *means.house.db.read().await?, competition.id).await?;
-        let mut binds = data::lay_out(&means.house, &means.data_dir, datasets, &proof).await?;
-        binds.push(guide::lay_out(&means.house, &means.data_dir, &competition, &phases).await?);
+        let kind = self.kind(&competition, &phases, &proof).await?;
         let now = means.house.clock.now();
         let mut tx = means.house.db.begin().await?;
         let entry = Entry::new(now, Actor::System, "sandbox.mounted", ("sandbox", sandbox.id))
@@ -118,118 +127,186 @@ impl Keeper {
             .detail("authorised", proof.about());
         audit::record(&mut tx, entry).await?;
         tx.commit().await?;
-
-        let quota = HomeQuota { bytes: home.bytes, inodes: (home.bytes >> 20) * INODES_PER_MIB };
-        let attached = self.open_home(sandbox, &home, quota).await?;
-        let put = starter::put(&means.house, &means.data_dir, &competition, &phases, &attached).await;
-        if let Err(error) = put {
-            tracing::warn!(sandbox = %sandbox.id, %error, "a home has no notebook to start from");
+        let asked = Asked { sandbox, home: &home, competition: &competition, phases: &phases, kind };
+        if let Some(spare) = self.take_spare(&asked.kind) {
+            let container = spare.container.id();
+            let Err(error) = self.claim(&asked, spare).await else { return Ok(()) };
+            self.clear_away(container, sandbox.id).await;
+            if matches!(error, BeginError::Home(_)) {
+                return Err(error);
+            }
+            tracing::warn!(sandbox = %sandbox.id, %error, "a lab that waited is of no use; a fresh one is started");
         }
-        let grant = Grant::of(competition.definition.sandbox.as_ref());
-        let started = self.start(sandbox, &grant, binds, quota, attached).await;
+        let started = self.start_fresh(&asked).await;
         if started.is_err() {
-            self.clear_away(sandbox).await;
+            self.clear_away(sandbox.id, sandbox.id).await;
         }
         started
     }
 
-    async fn start(
+    /// What a competition's sandboxes are made of now, with the data laid out to be mounted.
+    pub(super) async fn kind<U: MountsSandboxForm>(
         &self,
-        asked: &Sandbox,
-        grant: &Grant,
-        binds: Vec<ReadOnlyBind>,
-        quota: HomeQuota,
-        home: Home,
-    ) -> Result<(), BeginError> {
-        let means = self.means();
-        let socket_dir = self.socket_dir(asked)?;
-        let relay = Arc::new(Relay::listen(&socket_dir, RelayLimits::default())?);
-        let now = means.house.clock.now();
-        let token = means.house.entropy.secret();
-        let mut tx = means.house.db.begin().await?;
-        db::set_token(&mut tx, asked.id, &token).await?;
-        tx.commit().await?;
-        let deadline = asked.deadline_at.unwrap_or(now);
-        let spec = InteractiveSpec {
-            id: asked.id,
-            image: means.images.local(&grant.image)?.to_owned(),
-            command: command(),
+        competition: &Competition,
+        phases: &[Phase],
+        proof: &Authorised<U>,
+    ) -> Result<Kind, BeginError> {
+        let Means { house, data_dir, images, .. } = self.means();
+        let mut binds = data::lay_out(house, data_dir, &competition.definition.datasets, proof).await?;
+        binds.push(guide::lay_out(house, data_dir, competition, phases).await?);
+        let grant = Grant::of(competition.definition.sandbox.as_ref());
+        let image = images.local(&grant.image)?.to_owned();
+        Ok(Kind { image, grant, binds })
+    }
+
+    /// What a container is started with. A home larger than its competition grants now stays so.
+    pub(super) fn spec(
+        &self,
+        id: SandboxId,
+        kind: &Kind,
+        token: &str,
+        socket_dir: PathBuf,
+        until: Timestamp,
+    ) -> InteractiveSpec {
+        let Kind { image, grant, binds } = kind;
+        InteractiveSpec {
+            id,
+            image: image.clone(),
+            command: jupyter::command(),
             workdir: "/".to_owned(),
-            env: environment(&token),
-            binds,
+            env: jupyter::environment(token),
+            binds: binds.clone(),
             socket_dir,
             resources: Resources { cpus: grant.cpus, memory: grant.memory, pids: PIDS },
             tmp_bytes: TMP_BYTES,
             shm_bytes: SHM_BYTES,
-            home: quota,
-            home_kind: means.homes.kind(),
+            home: quota(grant.disk),
+            home_kind: self.means().homes.kind(),
             log_cap: LOG_BYTES,
-            deadline: deadline.checked_add(FORGOTTEN).unwrap_or(Timestamp::MAX),
-        };
+            deadline: until.checked_add(FORGOTTEN).unwrap_or(Timestamp::MAX),
+        }
+    }
+
+    /// Opens a home for a container, with the notebook that a new one begins with.
+    async fn furnished_home(&self, asked: &Asked<'_>, container: SandboxId) -> Result<Home, BeginError> {
+        let Means { house, data_dir, .. } = self.means();
+        let Asked { sandbox, home, competition, phases, .. } = asked;
+        let opened = self.open_home(sandbox, container, home, quota(home.bytes)).await?;
+        if let Err(error) = starter::put(house, data_dir, competition, phases, &opened).await {
+            tracing::warn!(sandbox = %sandbox.id, %error, "a home has no notebook to start from");
+        }
+        Ok(opened)
+    }
+
+    async fn start_fresh(&self, asked: &Asked<'_>) -> Result<(), BeginError> {
+        let means = self.means();
+        let id = asked.sandbox.id;
+        self.owned().insert(id);
+        let home = self.furnished_home(asked, id).await?;
+        let socket_dir = self.socket_dir(id)?;
+        let relay = Arc::new(Relay::listen(&socket_dir, RelayLimits::default())?);
+        let token = means.house.entropy.secret();
+        self.note_container(asked.sandbox, id, &token, 0).await?;
+        let until = asked.sandbox.deadline_at.unwrap_or_else(|| means.house.clock.now());
+        let mut spec = self.spec(id, &asked.kind, &token, socket_dir, until);
+        // one made when the competition granted more keeps that
+        spec.home = quota(asked.home.bytes);
         let container = means.engine.start_sandbox(spec, Some(&home)).await?;
-        let held = Held {
-            grant: grant.clone(),
-            sandbox: container,
-            home,
-            _counter: self.counter(asked.id, &relay),
-            relay,
-            gauge: Arc::new(Gauge::new(0, now)),
-            token,
-            metered: Mutex::new(Metered { cpu_ms: 0, at: now }),
-        };
-        until_it_answers(&held).await?;
-        self.held().insert(asked.id, Arc::new(held));
+        jupyter::until_it_answers(&relay, &token).await?;
+        self.hold(asked, (container, home, relay, token), 0);
         Ok(())
     }
 
+    /// Gives a lab that waited to whoever asked: their home appears in it, and it goes on.
+    async fn claim(&self, asked: &Asked<'_>, spare: Spare) -> Result<(), BeginError> {
+        let Spare { container, relay, token, .. } = spare;
+        let home = self.furnished_home(asked, container.id()).await?;
+        // what it took to start was not for them
+        let used = container.usage().map_or(0, |usage| milliseconds(usage.cpu));
+        self.note_container(asked.sandbox, container.id(), &token, used).await?;
+        container.claim(&home).await?;
+        container.unpause().await?;
+        jupyter::until_it_answers(&relay, &token).await?;
+        self.hold(asked, (container, home, relay, token), used);
+        Ok(())
+    }
+
+    async fn note_container(
+        &self,
+        sandbox: &Sandbox,
+        container: SandboxId,
+        token: &str,
+        cpu_before_ms: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.means().house.db.begin().await?;
+        db::set_container(&mut tx, sandbox.id, (container, cpu_before_ms), token).await?;
+        tx.commit().await
+    }
+
+    fn hold(
+        &self,
+        asked: &Asked<'_>,
+        (container, home, relay, token): (sandbox::Sandbox, Home, Arc<Relay>, String),
+        cpu_ms: i64,
+    ) {
+        let id = asked.sandbox.id;
+        let now = self.means().house.clock.now();
+        let held = Held {
+            grant: asked.kind.grant.clone(),
+            sandbox: container,
+            home,
+            _counter: self.counter(id, &relay),
+            relay,
+            gauge: Arc::new(Gauge::new(0, now)),
+            token,
+            metered: Mutex::new(Metered { cpu_ms, at: now }),
+        };
+        self.held().insert(id, Arc::new(held));
+    }
+
     /// A directory of its own for the relay's socket, under a short path.
-    fn socket_dir(&self, sandbox: &Sandbox) -> std::io::Result<PathBuf> {
-        let directory = self.means().sockets_dir.join(sandbox.id.to_string());
+    pub(super) fn socket_dir(&self, container: SandboxId) -> std::io::Result<PathBuf> {
+        let directory = self.means().sockets_dir.join(container.to_string());
         std::fs::create_dir_all(&directory)?;
         Ok(directory)
     }
 
-    /// Removes what is left of a sandbox that did not begin; what cannot be removed the reaper will.
-    async fn clear_away(&self, sandbox: &Sandbox) {
-        let engine = &self.means().engine;
-        let cleared = async {
-            for found in engine.find_sandboxes().await? {
-                if found.sandbox.id() == sandbox.id {
-                    self.keep_log(sandbox.id, &found.sandbox).await;
-                    found.sandbox.stop(Duration::ZERO).await?;
-                    found.sandbox.release().await?;
-                    found.sandbox.remove().await?;
+    /// Removes what is left of a sandbox that did not begin, whatever there is of it by now; what its lab
+    /// printed is kept for the organizer.
+    async fn clear_away(&self, container: SandboxId, sandbox: SandboxId) {
+        match self.means().engine.find_sandboxes().await {
+            Ok(found) => {
+                for found in found.iter().filter(|found| found.sandbox.id() == container) {
+                    self.keep_log(sandbox, &found.sandbox).await;
                 }
             }
-            match self.means().homes.find(sandbox.id)? {
-                Some(home) => home.detach().await,
-                None => Ok(()),
-            }
-        };
-        if let Err(error) = cleared.await {
-            tracing::warn!(sandbox = %sandbox.id, %error, "a sandbox that did not begin is left to the reaper");
+            Err(error) => tracing::warn!(%sandbox, %error, "what it printed was not kept"),
         }
+        self.disown(container);
+        self.reap().await;
     }
 
     /// Takes up a sandbox that went on while the service was away; false when it is nobody's any more.
     pub(super) async fn take_up(&self, found: Found) -> Result<bool, sandbox::SandboxError> {
         let means = self.means();
-        let id = found.sandbox.id();
+        let container = found.sandbox.id();
         let gone = |error: StoreError| SandboxError::Spec { what: error.to_string() };
         let mut conn = means.house.db.read().await.map_err(gone)?;
-        let known = db::by_id(&mut conn, id).await.map_err(gone)?;
+        let known = db::by_container(&mut conn, container).await.map_err(gone)?;
         let Some(known) = known.filter(|s| matches!(s.state, State::Ready | State::Paused)) else {
             return Ok(false);
         };
         let competition = contest_db::by_id(&mut conn, known.competition).await.map_err(gone)?;
-        let token = db::token(&mut conn, id).await.map_err(gone)?;
+        let id = known.id;
+        let (token, cpu_before_ms) = db::token_and_start(&mut conn, id).await.map_err(gone)?;
         drop(conn);
-        let (Some(home), true) = (means.homes.find(id)?, lives(found.state)) else { return Ok(false) };
+        let (Some(home), true) = (means.homes.find(container)?, lives(found.state)) else { return Ok(false) };
+        self.owned().insert(container);
         if (known.state, found.state) == (State::Ready, SandboxState::Paused) {
             // it rested for a copy of its home when the service went away
             found.sandbox.unpause().await?;
         }
-        let directory = means.sockets_dir.join(id.to_string());
+        let directory = means.sockets_dir.join(container.to_string());
         let relay = Arc::new(Relay::listen(&directory, RelayLimits::default())?);
         let now = means.house.clock.now();
         let shown = u64::try_from(known.used.shown_bytes).unwrap_or(0);
@@ -245,74 +322,9 @@ impl Keeper {
             relay,
             gauge: Arc::new(gauge),
             token,
-            metered: Mutex::new(Metered { cpu_ms: known.used.cpu_ms, at: now }),
+            metered: Mutex::new(Metered { cpu_ms: known.used.cpu_ms + cpu_before_ms, at: now }),
         };
         self.held().insert(id, Arc::new(held));
         Ok(true)
     }
-}
-
-/// The lab: JupyterLab on a loopback port, started by the relay. Who comes in is known before.
-fn command() -> Vec<String> {
-    let words = [
-        "shuyu-relay",
-        "serve",
-        "--socket",
-        "/run/shuyu/relay.sock",
-        "--",
-        "jupyter",
-        "lab",
-        "--no-browser",
-        "--ServerApp.ip=127.0.0.1",
-        "--ServerApp.port=8888",
-        "--ServerApp.port_retries=0",
-        "--ServerApp.root_dir=/home/participant",
-        "--ServerApp.allow_remote_access=True",
-        "--ServerApp.quit_button=False",
-        "--ServerApp.shutdown_no_activity_timeout=0",
-        "--ServerApp.terminals_enabled=True",
-        "--LabApp.extension_manager=readonly",
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ];
-    words.map(str::to_owned).to_vec()
-}
-
-fn environment(token: &str) -> Vec<(String, String)> {
-    let pairs = [
-        ("JUPYTER_TOKEN", token),
-        ("JUPYTER_PLATFORM_DIRS", "1"),
-        ("SHELL", "/bin/bash"),
-        ("TERM", "xterm-256color"),
-    ];
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
-}
-
-/// Waits until the lab inside answers a request.
-async fn until_it_answers(held: &Held) -> Result<(), BeginError> {
-    let answered = async {
-        loop {
-            if let Some(code) = held.relay.ended() {
-                return Err(BeginError::Ended(code));
-            }
-            if answers(held).await {
-                return Ok(());
-            }
-            tokio::time::sleep(ASKED).await;
-        }
-    };
-    tokio::time::timeout(COMING_UP, answered).await.unwrap_or(Err(BeginError::Silent))
-}
-
-/// Whether the lab answers its status with success.
-async fn answers(held: &Held) -> bool {
-    let Ok(mut stream) = held.relay.open(LAB_PORT).await else { return false };
-    let ask = format!(
-        "GET /api/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: token {}\r\nConnection: close\r\n\r\n",
-        held.token
-    );
-    let mut head = [0; 12];
-    stream.write_all(ask.as_bytes()).await.is_ok()
-        && stream.read_exact(&mut head).await.is_ok()
-        && head.ends_with(b" 200")
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::Keeper;
 use super::copy::CopyError;
 use crate::audit::{self, Actor, Entry};
-use crate::ids::HomeId;
+use crate::ids::{HomeId, SandboxId};
 use crate::lab::db as lab_db;
 use crate::lab::homes::{self, db};
 use crate::lab::model::{Home as Known, Sandbox, Wanted};
@@ -51,11 +51,12 @@ enum ClearError {
 }
 
 impl Keeper {
-    /// Mounts a sandbox's home with all its files. The database says that a home is on this disk only once
+    /// Mounts a sandbox's home for its container, with all its files. The database says that a home is on this disk only once
     /// it is there as a whole, so that a restoring that broke off is begun again.
     pub(super) async fn open_home(
         &self,
         sandbox: &Sandbox,
+        container: SandboxId,
         known: &Known,
         quota: HomeQuota,
     ) -> Result<Home, HomeGone> {
@@ -68,7 +69,7 @@ impl Keeper {
             // what an earlier stay here, or a restoring that broke off, has left
             means.homes.erase(&file).await?;
         }
-        let home = means.homes.attach(sandbox.id, &file, quota).await?;
+        let home = means.homes.attach(container, &file, quota).await?;
         if let Some(copy) = copy
             && let Err(error) = self.fill_from(sandbox, &home, copy).await
         {
