@@ -9,6 +9,7 @@ mod counter;
 mod homes;
 mod jupyter;
 mod look;
+mod meter;
 mod spares;
 
 use std::collections::{HashMap, HashSet};
@@ -26,7 +27,7 @@ use super::ask::announce;
 use super::db::{self, Change};
 use super::gauge::Gauge;
 use super::hand_in::Clerk;
-use super::model::{Grant, Sandbox, State, Used, Wanted};
+use super::model::{Grant, Sandbox, State, Wanted};
 use crate::audit::{self, Actor, Entry};
 use crate::config::{Sandboxes as Settings, Upload};
 use crate::contest::model::ParticipantState;
@@ -120,13 +121,7 @@ pub(super) struct Held {
     gauge: Arc<Gauge>,
     token: String,
     /// Processor time written down, in milliseconds, and when memory was last looked at.
-    metered: Mutex<Metered>,
-}
-
-#[derive(Clone, Copy)]
-struct Metered {
-    cpu_ms: i64,
-    at: Timestamp,
+    metered: Mutex<meter::Metered>,
 }
 
 /// What a request needs to go into a sandbox.
@@ -515,42 +510,6 @@ impl Keeper {
     fn home_file(&self, sandbox: &Sandbox) -> PathBuf {
         self.means().homes_dir.join(sandbox.home.to_string())
     }
-
-    /// Writes down what every sandbox has used since the last time.
-    async fn meter(&self) -> Result<(), StoreError> {
-        let held: Vec<_> = self.held().iter().map(|(id, held)| (*id, Arc::clone(held))).collect();
-        for (id, held) in held {
-            self.meter_one(id, &held).await?;
-        }
-        Ok(())
-    }
-
-    async fn meter_one(&self, id: SandboxId, held: &Held) -> Result<(), StoreError> {
-        let house = &self.means().house;
-        let now = house.clock.now();
-        let taken = held.gauge.take();
-        let mut more = Used {
-            shown_bytes: i64::try_from(taken.shown).unwrap_or(i64::MAX),
-            kernels: taken.kernels,
-            terminals: taken.terminals,
-            ..Used::default()
-        };
-        if let Ok(usage) = held.sandbox.usage() {
-            let mut metered = held.metered.lock().unwrap_or_else(PoisonError::into_inner);
-            let cpu_ms = milliseconds(usage.cpu);
-            let seconds = now.duration_since(metered.at).as_secs().max(0);
-            more.cpu_ms = (cpu_ms - metered.cpu_ms).max(0);
-            more.memory_mib_s = i64::try_from(usage.memory >> 20).unwrap_or(0).saturating_mul(seconds);
-            *metered = Metered { cpu_ms, at: now };
-        }
-        let mut tx = house.db.begin().await?;
-        db::add_used(&mut tx, id, &more, taken.active_at).await?;
-        tx.commit().await
-    }
-}
-
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whether the engine still has a sandbox's container.

@@ -282,6 +282,7 @@ impl Worker {
             0 => {}
             stopped => tracing::info!(stopped, "stopped what waited of teams that were removed"),
         }
+        metrics::gauge!("shuyu_run_containers_waiting").set(self.carrier.engine.waiting_warm() as f64);
         if beat.is_multiple_of(10) {
             self.say_alive(false).await?;
         }

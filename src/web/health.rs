@@ -20,6 +20,7 @@ use serde::Serialize;
 use super::App;
 use crate::contest::db as contest_db;
 use crate::lab::desk;
+use crate::lab::keeper::Keeper;
 use crate::store::{Db, Engine, StoreError};
 use crate::submission::queue;
 
@@ -189,6 +190,8 @@ async fn gauge_sandboxes(app: &App) -> Result<(), StoreError> {
     metrics::gauge!("shuyu_sandboxes_waiting").set(numbers.waiting as f64);
     let places = if app.keeper.is_some() { app.settings.sandboxes.places } else { 0 };
     metrics::gauge!("shuyu_sandbox_places").set(f64::from(places));
+    let spares = app.keeper.as_ref().map_or(0, Keeper::waiting_spares);
+    metrics::gauge!("shuyu_sandbox_spares").set(spares as f64);
     Ok(())
 }
 

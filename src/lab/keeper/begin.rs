@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::homes::HomeGone;
 use super::jupyter::{self, COMING_UP};
+use super::meter::{Metered, milliseconds};
 use super::spares::Spare;
-use super::{Held, Keeper, Kind, Means, Metered, lives, milliseconds};
+use super::{Held, Keeper, Kind, Means, lives};
 use crate::audit::{self, Actor, Entry};
 use crate::catalog::{self, Authorised, CatalogError, MountsSandboxForm};
 use crate::contest::db as contest_db;
