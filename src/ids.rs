@@ -76,6 +76,8 @@ id! {
     SandboxId,
     /// A participant's home in a competition.
     HomeId,
+    /// A wheel that an organizer or a participant uploaded.
+    PackageId,
     /// An API token.
     TokenId,
     /// A browser session.

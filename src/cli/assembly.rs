@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::clock::{Clock, Entropy};
 use crate::config::{ObjectsKind, Settings};
+use crate::contest::packages::cache::PackageCache;
 use crate::crypto::{KeyFile, Sealer};
 use crate::house::House;
 use crate::lab::keeper::{Keeper, Means};
@@ -71,6 +72,11 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
     let cache = work_dir.join("cache");
     std::fs::create_dir_all(&cache).context("cannot make the cache of public inputs")?;
     run::tidy_cache(&cache).context("cannot tidy the cache of public inputs")?;
+    let packages =
+        PackageCache::open(&work_dir.join("packages")).context("cannot make the cache of packages")?;
+    for filled in [packages.wheels(), packages.sets()] {
+        run::tidy_cache(filled).context("cannot tidy the cache of packages")?;
+    }
     let engine = Engine::connect(SandboxSettings {
         instance: instance.to_owned(),
         work_dir,
@@ -84,7 +90,7 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
     .await?;
     let images = ImageTable::with(settings.images.clone());
     let scorer = std::env::current_exe().context("cannot find our own binary, which scores")?;
-    Ok(Carrier { house, engine, images, scorer, cache })
+    Ok(Carrier { house, engine, images, scorer, cache, packages })
 }
 
 /// The keeper of this worker's sandboxes, where there is a host name for them.
@@ -117,6 +123,7 @@ pub async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Resul
         homes,
         homes_dir,
         data_dir,
+        packages: carrier.packages.clone(),
         sockets_dir,
         host: host.to_owned(),
         settings: settings.sandboxes.clone(),

@@ -17,6 +17,7 @@ pub mod export;
 pub mod given;
 pub mod import;
 pub mod model;
+pub mod packages;
 pub mod scratch;
 
 use crate::store::{Connection, StoreError};

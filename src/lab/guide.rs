@@ -12,6 +12,7 @@ use crate::contest::db as contest_db;
 use crate::contest::expected::{self, Expected, ExpectedError};
 use crate::contest::given::{self, Use};
 use crate::contest::model::{Competition, Phase, PhaseTime};
+use crate::contest::packages::Package;
 use crate::crypto::sm3;
 use crate::house::House;
 use crate::sandbox::ReadOnlyBind;
@@ -49,7 +50,7 @@ struct Chapter {
     sample: Option<Found>,
 }
 
-/// Lays the folder out under `directory`, where that has not been done for what it says now.
+/// `packages` are those that the organizer has there for everybody. Lays the folder out under `directory`, where that has not been done for what it says now.
 ///
 /// # Errors
 /// [`GuideError`].
@@ -58,23 +59,27 @@ pub(super) async fn lay_out(
     directory: &Path,
     competition: &Competition,
     phases: &[Phase],
+    packages: &[Package],
 ) -> Result<ReadOnlyBind, GuideError> {
     let now = house.clock.now();
-    let target = directory.join(format!("submit-{}-{}", competition.slug, state(competition, phases, now)));
+    let names: Vec<_> =
+        packages.iter().map(|package| format!("{} {}", package.name, package.version)).collect();
+    let state = state(competition, phases, &names, now);
+    let target = directory.join(format!("submit-{}-{state}", competition.slug));
     if !target.exists() {
         let mut chapters = Vec::new();
         for phase in phases.iter().filter(|phase| phase.time(now) != PhaseTime::Over) {
             chapters.push(chapter(house, directory, competition, phases, phase).await?);
         }
         let title = (competition.title("zh"), competition.title("en"));
-        fill(house, directory, &target, &readme(title, &chapters), &chapters)?;
+        fill(house, directory, &target, &readme(title, &chapters, &names), &chapters)?;
     }
     Ok(ReadOnlyBind { host: target, container: TARGET.to_owned() })
 }
 
-/// A name for all that decides what the folder says: the bundle, and where its phases stand.
-fn state(competition: &Competition, phases: &[Phase], now: Timestamp) -> String {
-    let mut all = format!("{} {}", competition.id, competition.revision);
+/// A name for all that decides what the folder says: the bundle, the packages, and where its phases stand.
+fn state(competition: &Competition, phases: &[Phase], packages: &[String], now: Timestamp) -> String {
+    let mut all = format!("{} {} {}", competition.id, competition.revision, packages.join(" "));
     for phase in phases {
         all.push_str(&format!("\n{} {:?} {:?}", phase.starts_at, phase.ends_at, phase.time(now)));
     }
@@ -175,12 +180,24 @@ fn sample_name(phase: i64, sample: &Found) -> String {
 }
 
 /// The text in Chinese, then in English.
-fn readme(title: (&str, &str), chapters: &[Chapter]) -> String {
+fn readme(title: (&str, &str), chapters: &[Chapter], packages: &[String]) -> String {
     let mut text = format!("# {}\n\n{HOW_ZH}", title.0);
+    if !packages.is_empty() {
+        text.push_str(&format!(
+            "\n组织者提供的扩展包（沙箱和提交的程序都可 import）：{}\n",
+            packages.join("、")
+        ));
+    }
     for chapter in chapters {
         text.push_str(&phase_zh(chapter));
     }
     text.push_str(&format!("\n---\n\n# {}\n\n{HOW_EN}", title.1));
+    if !packages.is_empty() {
+        let names = packages.join(", ");
+        text.push_str(&format!(
+            "\nThe organizer's packages, to import here and in programs that are submitted: {names}\n"
+        ));
+    }
     for chapter in chapters {
         text.push_str(&phase_en(chapter));
     }
@@ -289,6 +306,8 @@ mod tests {
             chapter(0, false, vec![(("任务".to_owned(), "Task".to_owned()), expected)], Some(sample)),
             chapter(1, true, vec![(("任务".to_owned(), "Task".to_owned()), Expected::default())], None),
         ];
-        insta::assert_snapshot!(readme(("航班", "Flights"), &chapters));
+        insta::assert_snapshot!(readme(("航班", "Flights"), &chapters, &[]));
+        let with = readme(("航班", "Flights"), &chapters, &["thing 1.0".to_owned()]);
+        assert_eq!(with.matches("thing 1.0").count(), 2, "{with}");
     }
 }

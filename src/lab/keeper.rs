@@ -31,6 +31,7 @@ use super::model::{Grant, Sandbox, State, Wanted};
 use crate::audit::{self, Actor, Entry};
 use crate::config::{Sandboxes as Settings, Upload};
 use crate::contest::model::ParticipantState;
+use crate::contest::packages::cache::PackageCache;
 use crate::contest::{db as contest_db, entry};
 use crate::house::House;
 use crate::ids::SandboxId;
@@ -69,6 +70,8 @@ pub struct Means {
     pub homes_dir: PathBuf,
     /// Where data sets are kept unpacked for mounting.
     pub data_dir: PathBuf,
+    /// Where extra packages are laid out to be mounted.
+    pub packages: PackageCache,
     /// Where the sockets of relays are: a short path.
     pub sockets_dir: PathBuf,
     /// The worker's name.
@@ -105,7 +108,7 @@ pub(super) struct Kind {
     /// The local image.
     image: String,
     grant: Grant,
-    /// The data, and the folder that says what to hand in.
+    /// The data, the folder that says what to hand in, and extra packages.
     binds: Vec<ReadOnlyBind>,
 }
 

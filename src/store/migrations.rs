@@ -13,6 +13,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (4, "sandboxes", include_str!("../../migrations/0004_sandboxes.sql")),
     (5, "sandbox_containers", include_str!("../../migrations/0005_sandbox_containers.sql")),
     (6, "sandbox_desk", include_str!("../../migrations/0006_sandbox_desk.sql")),
+    (7, "packages", include_str!("../../migrations/0007_packages.sql")),
 ];
 
 /// The migrations in the dialect of `engine`.

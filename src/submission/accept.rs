@@ -12,7 +12,7 @@ use super::{db, facts};
 use crate::audit::{self, Actor, Entry};
 use crate::contest::entry::{self, EntryError};
 use crate::contest::model::{Competition, Phase, PhaseTime, StoredFile, Team};
-use crate::contest::{db as contest_db, terms_digest};
+use crate::contest::{db as contest_db, packages, terms_digest};
 use crate::house::House;
 use crate::ids::{PhaseId, RescoreId, SubmissionId, UserId};
 use crate::store::{ObjectError, ObjectKey, StoreError, Stored, Tx};
@@ -422,6 +422,8 @@ pub(super) async fn enter(
     submission: &Submission,
 ) -> Result<(), StoreError> {
     db::insert(tx, submission).await?;
+    let whose = (competition.id, submission.user);
+    packages::freeze(tx, whose, submission.id, submission.migrated_from).await?;
     if submission.state == State::Queued {
         start(tx, house, submission, (submission.aim.purpose(), None), NORMAL).await?;
     }

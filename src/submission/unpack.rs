@@ -230,17 +230,32 @@ impl UnpackError {
 /// # Errors
 /// Anything that [`UnpackError`] lists; names are all checked before the first file is written.
 pub fn unpack_zip(file: File, dest: &Path, limits: &UnpackLimits) -> Result<Unpacked, UnpackError> {
+    unpack_zip_to(file, dest, limits, &|path| Some(path))
+}
+
+/// The same, with each file and directory at the path that `place` gives for its own, a part of it; none for
+/// what is left out.
+///
+/// # Errors
+/// As [`unpack_zip`].
+pub(crate) fn unpack_zip_to(
+    file: File,
+    dest: &Path,
+    limits: &UnpackLimits,
+    place: &dyn for<'a> Fn(&'a str) -> Option<&'a str>,
+) -> Result<Unpacked, UnpackError> {
     let mut writer = write::Writer::open(dest)?;
     let mut done = Unpacked::default();
     let mut folded = BTreeSet::new();
     visit_zip(file, limits, &mut |entry| {
-        if !folded.insert(entry.path.to_lowercase()) {
-            done.case_clashes.push(shown(entry.path.as_bytes()));
+        let Some(path) = place(entry.path) else { return Ok(()) };
+        if !folded.insert(path.to_lowercase()) {
+            done.case_clashes.push(shown(path.as_bytes()));
         }
         if entry.is_dir {
-            return writer.directory(entry.path);
+            return writer.directory(path);
         }
-        let mut out = writer.file(entry.path)?;
+        let mut out = writer.file(path)?;
         done.bytes += entry.copy_to(&mut out)?;
         done.files += 1;
         Ok(())

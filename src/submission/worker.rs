@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{self, Lease, Renewal};
-use super::run::{Carrier, Leftovers, RunError, give_up};
+use super::run::{Carrier, Leftovers, RunError, cache_names, give_up};
 use super::{actions, disclose, migrate, rescore};
-use crate::contest::db as contest_db;
+use crate::contest::{db as contest_db, packages};
 use crate::ids::{RunId, WorkerId};
 use crate::sandbox::{Owner, SandboxError};
 use crate::scoring::board::mark;
@@ -46,7 +46,8 @@ pub struct Worker {
     /// Containers kept started for the next runs.
     warm: usize,
     busy: Arc<Runs>,
-    leftovers: Mutex<Leftovers>,
+    /// In the cache of public inputs, and in that of wheels.
+    leftovers: Mutex<(Leftovers, Leftovers)>,
 }
 
 impl Worker {
@@ -294,23 +295,36 @@ impl Worker {
         told.map(|_| ())
     }
 
-    /// Removes from the cache what no bundle names any more.
-    async fn sweep_cache(&self) -> Result<usize, StoreError> {
-        let files = contest_db::all_files(&mut *self.carrier.house.db.read().await?).await?;
-        let now = self.carrier.house.clock.now();
+    /// Removes from the caches what no bundle and no package names any more, and sets of packages that
+    /// nothing was started with for long.
+    async fn sweep_caches(&self) -> Result<usize, StoreError> {
+        let Carrier { house, cache, packages, .. } = &self.carrier;
+        let mut conn = house.db.read().await?;
+        let files = cache_names(&contest_db::all_files(&mut conn).await?);
+        let wheels = packages::db::digests(&mut conn).await?.into_iter().map(Into::into).collect();
+        drop(conn);
+        let now = house.clock.now();
         let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(leftovers.sweep(&self.carrier.cache, &files, now).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the cache of public inputs could not be swept");
-            0
-        }))
+        let swept = [
+            leftovers.0.sweep(cache, &files, now),
+            leftovers.1.sweep(packages.wheels(), &wheels, now),
+            packages.sweep_sets(now),
+        ];
+        let or_none = |swept: std::io::Result<usize>| {
+            swept.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a cache could not be swept");
+                0
+            })
+        };
+        Ok(swept.into_iter().map(or_none).sum())
     }
 
     /// Removes what uploads left behind whose process was killed, and what the cache needs no more.
     async fn sweep(&self) {
-        match self.sweep_cache().await {
+        match self.sweep_caches().await {
             Ok(0) => {}
-            Ok(entries) => tracing::info!(entries, "removed from the cache what no bundle names any more"),
-            Err(error) => tracing::warn!(%error, "could not look for what the cache needs no more"),
+            Ok(entries) => tracing::info!(entries, "removed from the caches what nothing names any more"),
+            Err(error) => tracing::warn!(%error, "could not look for what the caches need no more"),
         }
         let house = &self.carrier.house;
         let before = house.clock.now().checked_sub(UNFINISHED).unwrap_or(jiff::Timestamp::MIN);

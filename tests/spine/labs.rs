@@ -190,6 +190,7 @@ pub(super) async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::ta
         images: carrier.images,
         homes_dir: place("homes"),
         data_dir: place("datasets"),
+        packages: carrier.packages,
         sockets_dir: place("s"),
         host: "here".to_owned(),
         settings: world.settings.sandboxes.clone(),

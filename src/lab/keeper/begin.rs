@@ -15,13 +15,16 @@ use crate::audit::{self, Actor, Entry};
 use crate::catalog::{self, Authorised, CatalogError, MountsSandboxForm};
 use crate::contest::db as contest_db;
 use crate::contest::model::{Competition, Phase};
-use crate::ids::SandboxId;
+use crate::contest::packages::PackageSet;
+use crate::contest::packages::cache::CacheError;
+use crate::ids::{SandboxId, UserId};
 use crate::lab::gauge::Gauge;
 use crate::lab::guide::{self, GuideError};
 use crate::lab::model::{Grant, Home as Known, Sandbox, State};
 use crate::lab::{data, db, starter};
 use crate::sandbox::{
-    self, Found, Home, HomeQuota, InteractiveSpec, Relay, RelayLimits, Resources, SandboxError, SandboxState,
+    self, Found, Home, HomeQuota, InteractiveSpec, ReadOnlyBind, Relay, RelayLimits, Resources, SandboxError,
+    SandboxState,
 };
 use crate::store::{ObjectError, StoreError};
 
@@ -31,6 +34,8 @@ pub(super) const PIDS: u32 = 512;
 pub(super) const TMP_BYTES: u64 = 1 << 30;
 pub(super) const SHM_BYTES: u64 = 256 << 20;
 const LOG_BYTES: usize = 1 << 20;
+/// Where a lab finds extra packages; the image's Python looks there.
+const PACKAGES: &str = "/packages";
 /// How long after its session the reaper may take a container for forgotten.
 const FORGOTTEN: SignedDuration = SignedDuration::from_hours(1);
 
@@ -53,6 +58,8 @@ pub(super) enum BeginError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Guide(#[from] GuideError),
+    #[error(transparent)]
+    Packages(#[from] CacheError),
     #[error("the data could not be laid out: {0}")]
     Io(#[from] std::io::Error),
     #[error("{0}")]
@@ -70,6 +77,7 @@ impl BeginError {
             | Self::Objects(_)
             | Self::Store(_)
             | Self::Guide(_)
+            | Self::Packages(_)
             | Self::Io(_)
             | Self::Gone(_) => "engine",
         }
@@ -120,7 +128,7 @@ impl Keeper {
         let proof = catalog::authorise_sandbox(&mut conn, competition.id, sandbox.user, datasets).await?;
         let phases = contest_db::phases(&mut conn, competition.id).await?;
         drop(conn);
-        let kind = self.kind(&competition, &phases, &proof).await?;
+        let kind = self.kind(&competition, &phases, &proof, Some(sandbox.user)).await?;
         let now = means.house.clock.now();
         let mut tx = means.house.db.begin().await?;
         let entry = Entry::new(now, Actor::System, "sandbox.mounted", ("sandbox", sandbox.id))
@@ -145,16 +153,21 @@ impl Keeper {
         started
     }
 
-    /// What a competition's sandboxes are made of now, with the data laid out to be mounted.
+    /// What a competition's sandboxes are made of now, with the data and the extra packages laid out to be
+    /// mounted: the organizer's, and those of whoever it is for.
     pub(super) async fn kind<U: MountsSandboxForm>(
         &self,
         competition: &Competition,
         phases: &[Phase],
         proof: &Authorised<U>,
+        user: Option<UserId>,
     ) -> Result<Kind, BeginError> {
-        let Means { house, data_dir, images, .. } = self.means();
+        let Means { house, data_dir, images, packages, .. } = self.means();
         let mut binds = data::lay_out(house, data_dir, &competition.definition.datasets, proof).await?;
-        binds.push(guide::lay_out(house, data_dir, competition, phases).await?);
+        let found = PackageSet::now(&mut *house.db.read().await?, competition.id, user).await?;
+        binds.push(guide::lay_out(house, data_dir, competition, phases, &found.shared).await?);
+        let laid = packages.lay_out(house, &found).await?;
+        binds.extend(laid.map(|host| ReadOnlyBind { host, container: PACKAGES.to_owned() }));
         let grant = Grant::of(competition.definition.sandbox.as_ref());
         let image = images.local(&grant.image)?.to_owned();
         Ok(Kind { image, grant, binds })

@@ -139,7 +139,7 @@ impl Keeper {
     ) -> Result<Wanted, BeginError> {
         let datasets = &competition.definition.datasets;
         let proof = catalog::authorise_spare(conn, competition.id, datasets).await?;
-        let kind = self.kind(competition, phases, &proof).await?;
+        let kind = self.kind(competition, phases, &proof, None).await?;
         Ok(Wanted { competition: competition.id, kind, proof, count })
     }
 

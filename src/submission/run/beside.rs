@@ -53,7 +53,7 @@ pub(super) async fn set_up(
     if let Some(input) = prepare::input(carrier, job, desk).await? {
         binds.push(bind(input, "/app/input_data"));
     }
-    let mut spec = container(carrier, job, Profile::Submission, argv, binds, None)?;
+    let mut spec = container(carrier, job, Profile::Submission, argv, binds, None).await?;
     spec.label.step = spec.label.step.beside();
     // it waits for the scorer's questions, and may have nothing to print
     spec.silent_limit = None;

@@ -69,20 +69,28 @@ pub(crate) fn tidy_cache(cache: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What lies in a cache that no bundle names any more, and since when that is known.
+/// The names in the cache of what these files are; `files` are those of all bundles there are.
+pub(crate) fn cache_names(files: &[StoredFile]) -> HashSet<OsString> {
+    files.iter().map(|file| cache_name(file).into()).collect()
+}
+
+/// What lies in a cache that nothing names any more, and since when that is known.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     since: HashMap<OsString, Timestamp>,
 }
 
 impl Leftovers {
-    /// Removes what no bundle has named for a day; gives how many entries. `files` are the files of all
-    /// bundles there are.
+    /// Removes what nothing has named for a day; gives how many entries.
     ///
     /// # Errors
     /// When the directory cannot be read or an entry not removed.
-    pub fn sweep(&mut self, cache: &Path, files: &[StoredFile], now: Timestamp) -> std::io::Result<usize> {
-        let named: HashSet<OsString> = files.iter().map(|file| cache_name(file).into()).collect();
+    pub fn sweep(
+        &mut self,
+        cache: &Path,
+        named: &HashSet<OsString>,
+        now: Timestamp,
+    ) -> std::io::Result<usize> {
         let mut present = HashMap::new();
         let mut removed = 0;
         for entry in fs::read_dir(cache)? {
@@ -125,7 +133,8 @@ mod tests {
         }
         let mut leftovers = Leftovers::default();
         let mut at = |hours: i64, files: &[StoredFile]| {
-            leftovers.sweep(cache.path(), files, Timestamp::from_second(hours * 3600).unwrap()).unwrap()
+            let now = Timestamp::from_second(hours * 3600).unwrap();
+            leftovers.sweep(cache.path(), &cache_names(files), now).unwrap()
         };
         assert_eq!(at(0, &[file("aa")]), 0);
         assert_eq!(at(23, &[file("aa")]), 0);

@@ -13,7 +13,7 @@ mod predict;
 mod prepare;
 mod score;
 
-pub(crate) use cache::{Leftovers, tidy_cache};
+pub(crate) use cache::{Leftovers, cache_names, tidy_cache};
 pub(crate) use conclude::{disclose as disclose_outcome, give_up, stop_closed};
 
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ use super::queue::{Ending, Lease, QueueError};
 use crate::airlock::Hidden;
 use crate::catalog::{self, Authorised, CatalogError, Scoring};
 use crate::contest::model::{Competition, Phase, StoredFile, Task};
+use crate::contest::packages::cache::{CacheError, PackageCache};
 use crate::house::House;
 use crate::sandbox::{Engine, ImageTable, Owner, SandboxError};
 use crate::scoring::leaderboard::Scores;
@@ -44,6 +45,8 @@ pub struct Carrier {
     pub scorer: PathBuf,
     /// Where public inputs and programs are kept unpacked between runs.
     pub cache: PathBuf,
+    /// Where extra packages are laid out to be mounted.
+    pub packages: PackageCache,
 }
 
 /// Everything a run is about.
@@ -145,6 +148,16 @@ pub enum RunError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<CacheError> for RunError {
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::Objects(error) => Self::Objects(error),
+            CacheError::Io(error) => Self::io("laying out packages", &error),
+            CacheError::Wheel { .. } => Self::Ours(error.to_string()),
+        }
+    }
 }
 
 impl RunError {

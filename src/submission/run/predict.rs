@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::prepare::{self, Desk, Laid};
 use super::{Carrier, Job, Outcome, RunError};
 use crate::airlock::lane1;
+use crate::contest::packages::PackageSet;
 use crate::sandbox::{
     CollectLimits, End, LogChunk, OutputSpec, Profile, ReadOnlyBind, Resources, RunLabel, RunSpec,
     SandboxError, Step as ContainerStep,
@@ -23,6 +24,8 @@ use crate::submission::topic;
 
 /// How long a submission's program may print nothing. A phase whose own limit is shorter needs none.
 const SILENT: Duration = Duration::from_secs(600);
+/// Where a run's program finds extra packages; the image's Python looks there.
+const PACKAGES: &str = "/app/packages";
 /// Bytes of log kept of a step.
 const LOG_CAP: usize = 1 << 20;
 
@@ -190,7 +193,7 @@ async fn spec(
         Ok(argv) => argv,
         Err(error) => return Ok(Err(Reason::new("command", error.to_string()))),
     };
-    Ok(Ok(container(carrier, job, Profile::Submission, argv, binds, seed)?))
+    Ok(Ok(container(carrier, job, Profile::Submission, argv, binds, seed).await?))
 }
 
 /// The ingestion program's root and command, or what its bundle lacks.
@@ -239,15 +242,29 @@ fn silent_limit(profile: Profile, limit: Duration) -> Option<Duration> {
     (profile == Profile::Submission && limit > SILENT).then_some(SILENT)
 }
 
+/// The extra packages of a step: a program of a participant's finds what was there when it was handed in,
+/// a scorer what the organizer has there now, and never anything of a participant's.
+async fn packages(carrier: &Carrier, job: &Job, profile: Profile) -> Result<Option<ReadOnlyBind>, RunError> {
+    let mut conn = carrier.house.db.read().await?;
+    let set = match profile {
+        Profile::Submission => PackageSet::frozen(&mut conn, job.submission.id).await?,
+        Profile::Scoring => PackageSet::now(&mut conn, job.competition.id, None).await?,
+    };
+    drop(conn);
+    let laid = carrier.packages.lay_out(&carrier.house, &set).await?;
+    Ok(laid.map(|directory| bind(directory, PACKAGES)))
+}
+
 /// What both kinds of step have in common.
-pub(super) fn container(
+pub(super) async fn container(
     carrier: &Carrier,
     job: &Job,
     profile: Profile,
     command: Vec<String>,
-    binds: Vec<ReadOnlyBind>,
+    mut binds: Vec<ReadOnlyBind>,
     seed: Option<&Path>,
 ) -> Result<RunSpec, RunError> {
+    binds.extend(packages(carrier, job, profile).await?);
     let declared = &job.task.definition.resources;
     let own = profile.default_resources();
     let step = match (profile, job.on_twin()) {

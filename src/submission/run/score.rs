@@ -281,7 +281,7 @@ async fn scoring_program(
         Some(_) => binds.push(bind(root, "/app/ingestion_program")),
         None => binds.push(bind(desk.directory("shared")?, "/app/shared")),
     }
-    let spec = container(carrier, job, Profile::Scoring, argv, binds, None)?;
+    let spec = container(carrier, job, Profile::Scoring, argv, binds, None).await?;
     let ran = match beside {
         Some(beside) => beside.run(carrier, job, spec, cancel, ending).await?,
         None => carrier.engine.run(spec, cancel.clone()).await?,

@@ -1,0 +1,183 @@
+//! SQL of packages.
+
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+
+use super::{Package, Room};
+use crate::ids::{CompetitionId, PackageId, SubmissionId, UserId};
+use crate::store::{Connection, Row, StoreError};
+
+fn package(row: &sqlx::any::AnyRow) -> Result<Package, StoreError> {
+    Ok(Package {
+        id: row.parsed("id")?,
+        competition: row.parsed("competition_id")?,
+        user: row.parsed_or_null("user_id")?,
+        name: row.text("name")?,
+        version: row.text("version")?,
+        file_name: row.text("file_name")?,
+        object_key: row.text("object_key")?,
+        size: u64::try_from(row.int("size")?).unwrap_or(0),
+        unpacked: u64::try_from(row.int("unpacked")?).unwrap_or(0),
+        digest: row.text("digest")?,
+        requires: row.text("requires")?.lines().map(str::to_owned).collect(),
+        added_at: row.time("added_at")?,
+    })
+}
+
+/// All but the files, which are many.
+const COLUMNS: &str = "p.id, p.competition_id, p.user_id, p.name, p.version, p.file_name, p.object_key, p.size, \
+     p.unpacked, p.digest, p.requires, p.added_at";
+
+/// Whose: $2, or the organizer's where that is NULL. The cast is for PostgreSQL, which cannot tell.
+const WHOSE: &str = "p.competition_id = $1 AND p.removed_at IS NULL \
+     AND (p.user_id = $2 OR (p.user_id IS NULL AND CAST($2 AS TEXT) IS NULL))";
+
+/// Adds a package with the paths that it installs.
+pub(super) async fn insert(
+    conn: &mut Connection,
+    p: &Package,
+    by: UserId,
+    files: &[String],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO packages (id, competition_id, user_id, name, version, file_name, object_key, size, unpacked, \
+         digest, requires, files, added_at, added_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+    )
+    .bind(p.id.to_string())
+    .bind(p.competition.to_string())
+    .bind(p.user.map(|user| user.to_string()))
+    .bind(p.name.clone())
+    .bind(p.version.clone())
+    .bind(p.file_name.clone())
+    .bind(p.object_key.clone())
+    .bind(i64::try_from(p.size).unwrap_or(i64::MAX))
+    .bind(i64::try_from(p.unpacked).unwrap_or(i64::MAX))
+    .bind(p.digest.clone())
+    .bind(p.requires.join("\n"))
+    .bind(files.join("\n"))
+    .bind(p.added_at.as_millisecond())
+    .bind(by.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The packages of a person, or the organizer's, by name.
+pub async fn standing(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: Option<UserId>,
+) -> Result<Vec<Package>, StoreError> {
+    let rows =
+        sqlx::query(AssertSqlSafe(format!("SELECT {COLUMNS} FROM packages p WHERE {WHOSE} ORDER BY p.name")))
+            .bind(competition.to_string())
+            .bind(user.map(|user| user.to_string()))
+            .fetch_all(conn)
+            .await?;
+    rows.iter().map(package).collect()
+}
+
+/// What is taken of a person's room, or the organizer's.
+pub(super) async fn room(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: Option<UserId>,
+) -> Result<Room, StoreError> {
+    let mut room = Room::default();
+    for package in standing(conn, competition, user).await? {
+        room.count += 1;
+        room.bytes += package.size;
+        room.unpacked += package.unpacked;
+    }
+    Ok(room)
+}
+
+/// The paths that a package installs.
+pub(super) async fn files(conn: &mut Connection, id: PackageId) -> Result<Vec<String>, StoreError> {
+    let row =
+        sqlx::query("SELECT files FROM packages WHERE id = $1").bind(id.to_string()).fetch_one(conn).await?;
+    Ok(row.text("files")?.lines().map(str::to_owned).collect())
+}
+
+/// Takes a package away.
+pub(super) async fn remove(conn: &mut Connection, id: PackageId, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("UPDATE packages SET removed_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(now.as_millisecond())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whether something was handed in with a package.
+pub(super) async fn is_frozen(conn: &mut Connection, id: PackageId) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM submission_packages WHERE package_id = $1")
+        .bind(id.to_string())
+        .fetch_one(conn)
+        .await?;
+    Ok(row.int("n")? > 0)
+}
+
+/// Freezes what is there now for a submission of a person's.
+pub(super) async fn freeze(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+    submission: SubmissionId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO submission_packages (submission_id, package_id) SELECT s.id, p.id FROM submissions s \
+         JOIN packages p ON p.competition_id = s.competition_id WHERE s.id = $3 AND p.competition_id = $1 \
+         AND p.removed_at IS NULL AND (p.user_id IS NULL OR p.user_id = $2)",
+    )
+    .bind(competition.to_string())
+    .bind(user.to_string())
+    .bind(submission.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Freezes for a submission what another found.
+pub(super) async fn freeze_like(
+    conn: &mut Connection,
+    submission: SubmissionId,
+    before: SubmissionId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO submission_packages (submission_id, package_id) SELECT s.id, f.package_id FROM submissions s \
+         JOIN submission_packages f ON f.submission_id = $2 WHERE s.id = $1",
+    )
+    .bind(submission.to_string())
+    .bind(before.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a submission finds, by name.
+pub(super) async fn of_submission(
+    conn: &mut Connection,
+    submission: SubmissionId,
+) -> Result<Vec<Package>, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM packages p JOIN submission_packages f ON f.package_id = p.id \
+         WHERE f.submission_id = $1 ORDER BY p.name"
+    )))
+    .bind(submission.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(package).collect()
+}
+
+/// The digests of all wheels that something may yet be laid out from.
+pub async fn digests(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT digest FROM packages WHERE removed_at IS NULL \
+         OR id IN (SELECT package_id FROM submission_packages)",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.text("digest")).collect()
+}
