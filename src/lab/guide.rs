@@ -184,7 +184,7 @@ fn readme(title: (&str, &str), chapters: &[Chapter], packages: &[String]) -> Str
     let mut text = format!("# {}\n\n{HOW_ZH}", title.0);
     if !packages.is_empty() {
         text.push_str(&format!(
-            "\n组织者提供的扩展包（沙箱和提交的程序都可 import）：{}\n",
+            "\n主办方提供的扩展包（沙箱和提交的程序都可 import）：{}\n",
             packages.join("、")
         ));
     }

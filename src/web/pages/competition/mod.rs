@@ -9,6 +9,7 @@ mod latest;
 mod leaderboard;
 mod list;
 mod overview;
+pub(in crate::web::pages) mod packages;
 pub(in crate::web::pages) mod sandbox;
 pub(in crate::web::pages) mod stream;
 pub(in crate::web) mod submission;
@@ -36,8 +37,9 @@ pub(super) fn router() -> Router<App> {
         .merge(submission::router())
         .merge(leaderboard::router())
         .merge(sandbox::router())
+        .merge(packages::router())
 }
 
 pub(super) fn uploads() -> Router<App> {
-    submit::uploads()
+    submit::uploads().merge(packages::uploads())
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::hall::Hall;
+use super::packages::PackagesView;
 use crate::airlock::lane3::{self, Way};
 use crate::ids::UserId;
 use crate::lab::ask::{self, AskError, Place};
@@ -221,6 +222,7 @@ async fn page(
         .with("home", &HomeView::of(&app, &hall, user.actor.user).await?)
         .with("grant", &GrantView::from(grant))
         .with("datasets", &hall.competition.definition.datasets)
+        .with("packages", &PackagesView::of(&app, &hall, Some(user.actor.user)).await?)
         .with("outbox", &outbox(&app, sandbox.as_ref()).await)
         .with("outbox_bytes", &OutboxLimits::default().bytes)
         .with("file_bytes", &lane3::FILE_BYTES)

@@ -5,6 +5,7 @@ mod bundle;
 mod dry_run;
 mod exports;
 mod home;
+mod packages;
 mod participants;
 mod rescore;
 mod sandboxes;
@@ -25,6 +26,7 @@ pub(super) fn router() -> Router<App> {
         .merge(dry_run::router())
         .merge(rescore::router())
         .merge(sandboxes::router())
+        .merge(packages::router())
         .merge(settings::router())
         .merge(announcements::router())
         .merge(exports::router())
@@ -32,5 +34,5 @@ pub(super) fn router() -> Router<App> {
 }
 
 pub(super) fn uploads() -> Router<App> {
-    bundle::uploads().merge(dry_run::uploads()).merge(exports::long())
+    bundle::uploads().merge(dry_run::uploads()).merge(packages::uploads()).merge(exports::long())
 }
