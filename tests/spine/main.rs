@@ -20,6 +20,7 @@ mod homes;
 mod imports;
 mod inside;
 mod labs;
+mod packages;
 mod path;
 mod processes;
 mod queueing;

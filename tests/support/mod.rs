@@ -11,6 +11,7 @@ pub mod databases;
 pub mod leftovers;
 pub mod postgres;
 pub mod s3;
+pub mod wheels;
 
 pub use app::{Answer, Browser, PASSWORD, TestApp};
 pub use contest::{Wanted, predictions};

@@ -100,6 +100,45 @@ async fn a_module_of_the_programs_own_is_taken_before_ours() {
     lab.finish().await;
 }
 
+/// A run that finds these files among its packages.
+fn with_packages(lab: &Lab, code: &str, files: &[(&str, &str)]) -> RunSpec {
+    let mut spec = about(lab, code);
+    let packages = lab.folder("packages", files);
+    spec.binds.push(ReadOnlyBind { host: packages, container: "/app/packages".to_owned() });
+    spec
+}
+
+#[tokio::test]
+async fn packages_are_found_at_the_place_in_the_path_that_they_have_elsewhere() {
+    let lab = Lab::new().await;
+    let code = format!("import sys, thing, numpy\nprint(thing.__file__, numpy.__file__)\n{ABOUT}");
+    let files = [("thing.py", ""), ("numpy.py", "")];
+    let expected = fresh(&lab, with_packages(&lab, &code, &files)).await;
+    assert_eq!(expected.0, End::Exited(7), "{}", expected.1);
+    assert!(expected.1.starts_with("/app/packages/thing.py /usr/local/lib/"), "{}", expected.1);
+    let seen = warm(&lab, with_packages(&lab, &code, &files)).await;
+    assert_eq!(seen, expected);
+    lab.finish().await;
+}
+
+#[tokio::test]
+async fn what_would_have_used_a_package_when_it_was_loaded_has_it() {
+    let lab = Lab::new().await;
+    let code = "import sys, pandas\nprint('bottleneck' in sys.modules)";
+    let optional = [("bottleneck.py", "__version__ = '99.0'")];
+    let expected = fresh(&lab, with_packages(&lab, code, &optional)).await;
+    assert_eq!((expected.0, expected.1.trim()), (End::Exited(0), "True"));
+    let seen = warm(&lab, with_packages(&lab, code, &optional)).await;
+    assert_eq!(seen, expected);
+    let (end, printed) = warm(
+        &lab,
+        with_packages(&lab, "import thing, sys\nprint('pandas' in sys.modules)", &[("thing.py", "")]),
+    )
+    .await;
+    assert_eq!((end, printed.trim()), (End::Exited(0), "True"), "with others its imports are done");
+    lab.finish().await;
+}
+
 #[tokio::test]
 async fn imports_are_done_and_other_programs_take_its_place() {
     let lab = Lab::new().await;
