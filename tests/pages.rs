@@ -4,6 +4,8 @@
 
 #[path = "pages/inside.rs"]
 mod inside;
+#[path = "pages/packages.rs"]
+mod packages;
 #[path = "pages/participants.rs"]
 mod participants;
 #[path = "pages/results.rs"]

@@ -50,7 +50,8 @@ struct Chapter {
     sample: Option<Found>,
 }
 
-/// `packages` are those that the organizer has there for everybody. Lays the folder out under `directory`, where that has not been done for what it says now.
+/// Lays the folder out under `directory`, where that has not been done for what it says now. `packages`
+/// are those that everybody finds.
 ///
 /// # Errors
 /// [`GuideError`].

@@ -15,7 +15,7 @@ const DESK: &str = "/competitions/small/desk/sandboxes";
 const API: &str = "/api/v1/competitions/small/desk/sandboxes";
 
 /// A competition that offers sandboxes, and one that does not.
-async fn scene() -> (TestApp, Browser, Browser, Browser) {
+pub(super) async fn scene() -> (TestApp, Browser, Browser, Browser) {
     let app = TestApp::start_with(|settings| "{id}.localhost".clone_into(&mut settings.sandboxes.host)).await;
     let org = app.user_with("org", &[Role::Organizer]).await;
     let directory = tempfile::tempdir().unwrap();

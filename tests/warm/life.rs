@@ -103,7 +103,7 @@ async fn a_module_of_the_programs_own_is_taken_before_ours() {
 /// A run that finds these files among its packages.
 fn with_packages(lab: &Lab, code: &str, files: &[(&str, &str)]) -> RunSpec {
     let mut spec = about(lab, code);
-    let packages = lab.folder("packages", files);
+    let packages = lab.folder(&format!("packages-{}", files[0].0), files);
     spec.binds.push(ReadOnlyBind { host: packages, container: "/app/packages".to_owned() });
     spec
 }
