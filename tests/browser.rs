@@ -305,9 +305,10 @@ async fn sandboxes_are_seen_as_they_are_used_and_stopped_from_the_desk() {
 
     let mut flaws = Vec::new();
     for (width, dark) in [(1440, false), (390, true)] {
-        for (who, paths) in
-            [("alice", vec![format!("{C}/sandbox")]), ("org", vec![format!("{C}/desk/sandboxes")])]
-        {
+        for (who, paths) in [
+            ("alice", vec![format!("{C}/sandbox")]),
+            ("org", vec![format!("{C}/desk/sandboxes"), format!("{C}/desk/packages")]),
+        ] {
             let page = Chromium::open(&base(&app), Window { width, dark, script: true }).await;
             page.log_in(who, PASSWORD).await;
             for path in paths {

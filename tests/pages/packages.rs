@@ -40,7 +40,7 @@ async fn a_participant_adds_and_removes_their_own_and_an_organizer_everybodys() 
 
     // the organizer's are for everybody, and come before a participant's
     let (name, bytes) = wheel("common", "1.0", &[("mine.py", "")]);
-    alice.upload(&format!("{DESK}/upload"), (&name, bytes.clone()), &[]).await.is(404);
+    alice.upload(&format!("{DESK}/upload"), (&name, bytes.clone()), &[]).await.is(403);
     org.upload(&format!("{DESK}/upload"), (&name, bytes), &[]).await.see_other(DESK);
     let everybodys = id_in(&org.get(DESK).await.ok().has("common 1.0").body);
     bob.get(&page).await.ok().has("common 1.0").has("主办方提供");
