@@ -313,7 +313,7 @@ async fn sandboxes_are_seen_as_they_are_used_and_stopped_from_the_desk() {
             page.log_in(who, PASSWORD).await;
             for path in paths {
                 page.go(&path).await;
-                page.find(".gauge").await;
+                page.find(if path.ends_with("packages") { "#add .drop" } else { ".gauge" }).await;
                 let found = page.flaws().await;
                 flaws.extend(found.into_iter().map(|flaw| format!("{path} at {width}, dark {dark}: {flaw}")));
             }

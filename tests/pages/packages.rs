@@ -8,7 +8,7 @@ const DESK: &str = "/competitions/small/desk/packages";
 
 /// The id in the first form that removes one.
 fn id_in(page: &str) -> String {
-    let end = page.find("/remove\"").expect("a form that removes");
+    let end = page.find("/remove\"").unwrap();
     page[..end].rsplit('/').next().unwrap().to_owned()
 }
 
