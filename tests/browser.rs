@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use shuyu::people::Role;
 use support::chromium::{Chromium, DESK, PHONE, Window};
+use support::wheels::wheel;
 use support::{PASSWORD, TestApp, Wanted, leftovers, predictions};
 
 const AUTO: Wanted = Wanted { top: "registration_auto_approve: true", phase: "", board: "" };
@@ -272,12 +273,16 @@ async fn the_outbox_is_listed_with_what_each_file_would_have_to_pass() {
 #[tokio::test]
 async fn sandboxes_are_seen_as_they_are_used_and_stopped_from_the_desk() {
     let app = TestApp::start_keeping().await;
-    app.user_with("org", &[Role::Organizer]).await;
+    let org = app.user_with("org", &[Role::Organizer]).await;
     app.import_with_sandboxes(&AUTO, "small", "org").await;
-    app.user("alice").await;
+    let alice = app.user("alice").await;
     let page = Chromium::open(&base(&app), DESK).await;
     page.log_in("alice", PASSWORD).await;
     take_part(&page).await;
+    for (person, to, name) in [(&alice, "packages", "mine"), (&org, "desk/packages/upload", "common")] {
+        let (file, bytes) = wheel(name, "1.0", &[(&format!("{name}.py"), "")]);
+        person.upload(&format!("{C}/{to}"), (&file, bytes), &[]).await.is(303);
+    }
     page.go(&format!("{C}/sandbox")).await;
     page.click("form[action$='/open'] button").await;
     // it becomes ready, and its gauges come, with nobody reloading
@@ -313,7 +318,7 @@ async fn sandboxes_are_seen_as_they_are_used_and_stopped_from_the_desk() {
             page.log_in(who, PASSWORD).await;
             for path in paths {
                 page.go(&path).await;
-                page.find(if path.ends_with("packages") { "#add .drop" } else { ".gauge" }).await;
+                page.find(if path.ends_with("packages") { ".drop" } else { ".gauge" }).await;
                 let found = page.flaws().await;
                 flaws.extend(found.into_iter().map(|flaw| format!("{path} at {width}, dark {dark}: {flaw}")));
             }
