@@ -4,6 +4,8 @@
 //! `SHUYU_…` (`__` goes one level down: `SHUYU_OBJECTS__KIND=s3`), then command-line flags.
 //! `docs/configuration.md` lists them; a test below keeps it complete.
 
+mod sandboxes;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use self::sandboxes::Sandboxes;
 
 /// What can be wrong with the settings.
 #[derive(Debug, thiserror::Error)]
@@ -156,27 +160,6 @@ pub struct Worker {
     pub name: String,
 }
 
-/// Interactive sandboxes.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sandboxes {
-    /// `SHUYU_SANDBOXES__HOST`: the host name of a sandbox's own origin, with `{id}` in it, as
-    /// `{id}.sandboxes.example.net`: a domain of its own, not below the pages'. Empty: `{id}.localhost`
-    /// with the port of the public address, where that is on this machine; else there are none.
-    pub host: String,
-    /// `SHUYU_SANDBOXES__PLACES`: sandboxes that this process's worker holds at a time.
-    pub places: u32,
-    /// `SHUYU_SANDBOXES__SPARES`: labs kept started and paused for whoever opens a sandbox next, besides
-    /// the places; each takes some 90 MiB of memory while it waits. 0: everybody waits for their own.
-    pub spares: u32,
-    /// `SHUYU_SANDBOXES__STOP_PAUSED_MINUTES`: a sandbox that nobody came back to for so long after it
-    /// was paused is stopped.
-    pub stop_paused_minutes: u32,
-    /// `SHUYU_SANDBOXES__KEEP_HOMES_DAYS`: participants' homes are kept so many days after the
-    /// competition's end, or after their owner was removed from it.
-    pub keep_homes_days: u32,
-}
-
 /// Uploads.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -283,12 +266,6 @@ impl Default for Worker {
     }
 }
 
-impl Default for Sandboxes {
-    fn default() -> Self {
-        Self { host: String::new(), places: 8, spares: 2, stop_paused_minutes: 120, keep_homes_days: 30 }
-    }
-}
-
 impl Default for Upload {
     fn default() -> Self {
         Self { cap_bytes: 100 * 1024 * 1024, timeout_seconds: 1800 }
@@ -388,14 +365,6 @@ impl Settings {
                 problem: "give http://HOST[:PORT] or https://HOST[:PORT], without a slash at the end",
             });
         }
-        let host = &settings.sandboxes.host;
-        if !host.is_empty() && (host.matches("{id}").count() != 1 || host.contains('/')) {
-            return Err(ConfigError::Unusable {
-                name: "sandboxes.host",
-                value: host.clone(),
-                problem: "give a host name with {id} in it once, as {id}.sandboxes.example.net",
-            });
-        }
         if url.splitn(4, '/').count() == 4 {
             return Err(ConfigError::Unusable {
                 name: "public_url",
@@ -403,6 +372,7 @@ impl Settings {
                 problem: "the service must have a host name of its own: leave out the path",
             });
         }
+        settings.sandboxes.check(url)?;
         Ok(settings)
     }
 
@@ -420,11 +390,7 @@ impl Settings {
         if self.work_dir.as_os_str().is_empty() {
             self.work_dir = self.data_dir.join("work");
         }
-        if self.sandboxes.host.is_empty()
-            && let Some(port) = local_port(&self.public_url)
-        {
-            self.sandboxes.host = format!("{{id}}.localhost{port}");
-        }
+        self.sandboxes.fill(&self.public_url);
         if self.docker_host.is_empty() {
             self.docker_host = "unix:///var/run/docker.sock".into();
         }
@@ -443,17 +409,6 @@ impl Settings {
             slots => slots,
         }
     }
-}
-
-/// The port (with its colon; empty when there is none) of an address that is on this machine.
-fn local_port(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("http://")?;
-    let (host, port) = match rest.rfind(':').filter(|at| !rest[*at..].contains(']')) {
-        Some(at) => rest.split_at(at),
-        None => (rest, ""),
-    };
-    let loopback = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    (host == "localhost" || loopback).then_some(port)
 }
 
 /// Variables of the environment that begin like ours and are none: most likely misspelt.
@@ -530,22 +485,6 @@ mod tests {
         std::fs::write(&file, "lisen = \"0.0.0.0:80\"\n").unwrap();
         let message = Settings::load(Some(&file), &BTreeMap::new()).unwrap_err().to_string();
         assert!(message.contains("lisen"), "{message}");
-    }
-
-    #[test]
-    fn sandboxes_have_an_origin_of_their_own_on_this_machine() {
-        for (url, host) in [
-            ("http://127.0.0.1:8080", "{id}.localhost:8080"),
-            ("http://[::1]:8080", "{id}.localhost:8080"),
-            ("http://localhost", "{id}.localhost"),
-            ("https://shuyu.example", ""),
-            ("http://10.0.0.2:8080", ""),
-        ] {
-            let flags = BTreeMap::from([("public_url", url.to_owned())]);
-            assert_eq!(Settings::load(None, &flags).unwrap().sandboxes.host, host, "{url}");
-        }
-        let flags = BTreeMap::from([("sandboxes.host", "box.example".to_owned())]);
-        assert!(Settings::load(None, &flags).unwrap_err().to_string().contains("{id}"));
     }
 
     #[test]

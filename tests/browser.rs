@@ -341,3 +341,63 @@ async fn sandboxes_are_seen_as_they_are_used_and_stopped_from_the_desk() {
     desk.close().await;
     app.end_keeping().await;
 }
+
+/// A port of their own for all sandboxes: the form leads there, and the sandbox opened last is the one.
+#[tokio::test]
+async fn on_a_network_without_names_one_sandbox_is_open_at_a_time() {
+    let app = TestApp::start_on_lan().await;
+    app.user_with("org", &[Role::Organizer]).await;
+    app.import_with_sandboxes(&AUTO, "small", "org").await;
+    app.import_with_sandboxes(&AUTO, "other", "org").await;
+    let alice = app.user("alice").await;
+    for slug in ["small", "other"] {
+        let base = format!("/competitions/{slug}");
+        let rules = alice.get(&format!("{base}/rules")).await.ok().body;
+        let terms = rules.split("name=\"terms\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        alice.post(&format!("{base}/register"), &[("terms", terms), ("accept", "yes")]).await.is(303);
+        alice.post(&format!("{base}/sandbox/open"), &[]).await.is(303);
+        let ready = || async { alice.get(&format!("{base}/sandbox")).await.ok().body.contains("可使用") };
+        app.until(ready).await;
+    }
+    let mut flaws = Vec::new();
+    for window in [PHONE, DESK] {
+        let page = Chromium::open(&base(&app), window).await;
+        page.log_in("alice", PASSWORD).await;
+        page.go(&format!("{C}/sandbox")).await;
+        page.shows("此连接未加密").await;
+        flaws.extend(page.flaws().await);
+        page.close().await;
+    }
+    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+
+    let page = Chromium::open(&base(&app), DESK).await;
+    page.log_in("alice", PASSWORD).await;
+    let go_in =
+        "const way = document.querySelector(\"form[action$='/enter']\"); way.target = ''; way.submit()";
+    page.go(&format!("{C}/sandbox")).await;
+    page.script(go_in).await;
+    page.find(".shell-lab iframe").await;
+    page.shows("此连接未加密").await;
+    page.shows("最后打开的为准").await;
+    let first = page.client.window().await.unwrap();
+    let second = page.client.new_window(true).await.unwrap();
+    page.client.switch_to_window(second.handle).await.unwrap();
+    page.go("/competitions/other/sandbox").await;
+    page.script(go_in).await;
+    page.find(".shell-lab iframe").await;
+    page.client.switch_to_window(first).await.unwrap();
+    page.shows("打开了另一个沙箱").await;
+    assert_eq!(page.script("return document.querySelectorAll('iframe').length").await, 0);
+    // still signed in on the main site
+    page.go(&format!("{C}/sandbox")).await;
+    page.shows("可使用").await;
+    page.close().await;
+    for slug in ["small", "other"] {
+        alice.post(&format!("/competitions/{slug}/sandbox/stop"), &[]).await.is(303);
+        let over = || async {
+            alice.get(&format!("/competitions/{slug}/sandbox")).await.ok().body.contains("已按您的要求停止")
+        };
+        app.until(over).await;
+    }
+    app.end_keeping().await;
+}

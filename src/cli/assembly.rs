@@ -10,10 +10,12 @@ use crate::config::{ObjectsKind, Settings};
 use crate::contest::packages::cache::PackageCache;
 use crate::crypto::{KeyFile, Sealer};
 use crate::house::House;
+use crate::lab::door::Door;
 use crate::lab::keeper::{Keeper, Means};
 use crate::sandbox::{Engine, Homes, ImageTable, SandboxSettings};
 use crate::store::{Db, ObjectPlace, Objects, S3Settings};
 use crate::submission::run::{self, Carrier};
+use crate::submission::worker::Worker;
 use crate::web::Terminal;
 
 /// Bytes of the disk that homes leave free.
@@ -90,15 +92,16 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
     .await?;
     let images = ImageTable::with(settings.images.clone());
     let scorer = std::env::current_exe().context("cannot find our own binary, which scores")?;
-    Ok(Carrier { house, engine, images, scorer, cache, packages })
+    let gpus = settings.sandboxes.gpu_grants();
+    Ok(Carrier { house, engine, images, gpus, scorer, cache, packages })
 }
 
-/// The keeper of this worker's sandboxes, where there is a host name for them.
+/// The keeper of this worker's sandboxes, where browsers can reach them.
 ///
 /// # Errors
 /// When the directories for homes, data and sockets cannot be made.
 pub async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Result<Option<Keeper>> {
-    if settings.sandboxes.host.is_empty() || settings.sandboxes.places == 0 {
+    if Door::of(settings).is_none() || settings.sandboxes.places == 0 {
         return Ok(None);
     }
     let work_dir = absolute(&settings.work_dir)?;
@@ -120,6 +123,7 @@ pub async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Resul
         house: carrier.house.clone(),
         engine: carrier.engine.clone(),
         images: carrier.images.clone(),
+        gpus: carrier.gpus.clone(),
         homes,
         homes_dir,
         data_dir,
@@ -130,6 +134,14 @@ pub async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Resul
         upload: settings.upload.clone(),
         clerk: Arc::new(Terminal::new(settings, &carrier.house.clock)?),
     })))
+}
+
+/// Has the worker's row say where the sandboxes are reached that its process holds.
+pub(crate) fn says_it_holds(worker: Worker, settings: &Settings, keeper: Option<&Keeper>) -> Worker {
+    match Door::of(settings).filter(|_| keeper.is_some()) {
+        Some(door) => worker.holding(door.pattern(), settings.sandboxes.places),
+        None => worker,
+    }
 }
 
 fn absolute(path: &std::path::Path) -> Result<PathBuf> {

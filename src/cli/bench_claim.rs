@@ -88,6 +88,7 @@ fn first_act(clock: &Clock) -> RunSpec {
         output: OutputSpec { container: "/app/output".to_owned(), bytes: 1 << 20, inodes: 16, seed: None },
         shared: None,
         resources: profile.default_resources(),
+        gpus: None,
         wall_clock: Duration::from_secs(60),
         silent_limit: None,
         log_cap: 4096,

@@ -11,6 +11,7 @@ pub mod competition_check;
 pub mod dataset;
 pub mod dry_run;
 mod memory;
+mod sandbox_port;
 mod serve;
 mod user;
 mod worker;
@@ -50,8 +51,8 @@ pub(crate) struct Common {
 enum Command {
     /// Serve the pages and the API, and take runs from the queue
     Serve(serve::Args),
-    /// Take runs from the queue, without pages; needs a database and a store shared with `serve`
-    Worker,
+    /// Take runs from the queue and hold sandboxes, without pages; needs a database and a store shared with `serve`
+    Worker(worker::Args),
     /// Add users, make reset links, list users
     #[command(subcommand)]
     User(user::Command),
@@ -87,12 +88,12 @@ pub fn main() -> ExitCode {
         _ => {}
     }
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Serve(_) | Command::Worker) {
+    if matches!(cli.command, Command::Serve(_) | Command::Worker(_)) {
         memory::give_back();
     }
     let done = match cli.command {
         Command::Serve(args) => serve::run(&cli.common, args).map(|()| ExitCode::SUCCESS),
-        Command::Worker => worker::run(&cli.common).map(|()| ExitCode::SUCCESS),
+        Command::Worker(args) => worker::run(&cli.common, args).map(|()| ExitCode::SUCCESS),
         Command::User(command) => user::run(&cli.common, command).map(|()| ExitCode::SUCCESS),
         Command::Competition(command) => competition::run(&cli.common, command),
         Command::Dataset(command) => dataset::run(&cli.common, command).map(|()| ExitCode::SUCCESS),

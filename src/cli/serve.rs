@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::sandbox_port::SandboxPort;
 use super::worker::worker_name;
 use super::{Common, assembly, block_on, log};
 use crate::audit::Sequencer;
@@ -49,6 +50,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         let mend = "stop what listens there, or choose another address with --listen";
         format!("cannot listen on {}; {mend}", settings.listen)
     })?;
+    let port = match settings.worker.enabled {
+        true => SandboxPort::take(&settings).await?,
+        // no sandbox is held here
+        false => None,
+    };
     let _lock = settings.worker.enabled.then(|| assembly::lock(&settings)).transpose()?;
     let house = assembly::house(&settings, Clock::system()).await?;
     let db = house.db.clone();
@@ -66,6 +72,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         holds = keeper;
         let worker = Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots())
             .keeping_warm(settings.worker.warm);
+        let worker = assembly::says_it_holds(worker, &settings, holds.as_ref());
         Some(tokio::spawn(worker.work(stop.clone())))
     } else {
         None
@@ -90,6 +97,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             }
         }
     });
+    let showing = port.map(|port| tokio::spawn(port.serve(app.clone(), stop.clone())));
     let stopping = stop.clone();
     let service = web::router(app).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service)
@@ -104,6 +112,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     ringing.abort();
     reading.await?;
     stop.cancel();
+    if let Some(showing) = showing {
+        showing.await??;
+    }
     if let Some(keeping) = keeping {
         keeping.await?;
     }

@@ -36,8 +36,8 @@ use crate::contest::{db as contest_db, entry};
 use crate::house::House;
 use crate::ids::SandboxId;
 use crate::sandbox::{
-    self, Engine, Home, Homes, ImageTable, OutboxLimits, OutboxListing, ReadOnlyBind, Relay, RelayError,
-    RelayStream, SandboxState,
+    self, Engine, GpuGrants, Gpus, Home, Homes, ImageTable, OutboxLimits, OutboxListing, ReadOnlyBind, Relay,
+    RelayError, RelayStream, SandboxState,
 };
 use crate::store::StoreError;
 
@@ -64,6 +64,8 @@ pub struct Means {
     pub engine: Engine,
     /// Local images by the names that bundles use.
     pub images: ImageTable,
+    /// Which competitions' sandboxes get graphics processors.
+    pub gpus: GpuGrants,
     /// Participants' homes on this machine.
     pub homes: Homes,
     /// Where home files are kept.
@@ -108,6 +110,8 @@ pub(super) struct Kind {
     /// The local image.
     image: String,
     grant: Grant,
+    /// Graphics processors, where the operator lends them to the competition.
+    gpus: Option<Gpus>,
     /// The data, the folder that says what to hand in, and extra packages.
     binds: Vec<ReadOnlyBind>,
 }
@@ -166,6 +170,11 @@ impl Keeper {
             owned: Mutex::default(),
             spares: Mutex::default(),
         }))
+    }
+
+    /// The name of the worker that it is the keeper of.
+    pub fn host(&self) -> &str {
+        &self.means().host
     }
 
     fn means(&self) -> &Means {

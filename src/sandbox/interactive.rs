@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::SandboxError;
 use super::cgroup::Group;
 use super::engine::Engine;
+use super::gpus::Gpus;
 use super::home::{HOME_PATH, Home, HomeKind, HomeQuota};
 use super::label::{SandboxLabel, sandbox_slug};
 use super::log::CappedLog;
@@ -52,6 +53,8 @@ pub struct InteractiveSpec {
     /// What it may use at a time. The limit of memory is this plus the tmpfs sizes below, plus the
     /// home's where that lies in memory.
     pub resources: Resources,
+    /// The graphics processors it may use; ordinarily none.
+    pub gpus: Option<Gpus>,
     /// Bytes of `/tmp`.
     pub tmp_bytes: u64,
     /// Bytes of `/dev/shm`.
@@ -248,6 +251,7 @@ impl Sandbox {
             tmp: (spec.tmp_bytes, TMP_INODES),
             shm: (spec.shm_bytes, SHM_INODES),
             resources: &spec.resources,
+            gpus: spec.gpus.as_ref(),
             memory_limit,
             longest_file: memory_limit.max(spec.home.bytes),
             log: log_files(self.printed.cap()),

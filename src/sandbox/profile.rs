@@ -10,6 +10,7 @@ use bollard::models::{
 };
 use tokio::sync::mpsc;
 
+use super::gpus::Gpus;
 use super::label::RunLabel;
 use super::log::LogChunk;
 use super::run_slot::APP;
@@ -123,6 +124,8 @@ pub struct RunSpec {
     pub shared: Option<SharedBind>,
     /// What it may use at a time.
     pub resources: Resources,
+    /// The graphics processors it may use; ordinarily none.
+    pub gpus: Option<Gpus>,
     /// How long it may take, from its start.
     pub wall_clock: Duration,
     /// How long it may print nothing; `None` for as long as it likes.
@@ -215,6 +218,7 @@ pub(super) struct Held<'a> {
     /// The same for `/dev/shm`.
     pub(super) shm: (u64, u64),
     pub(super) resources: &'a Resources,
+    pub(super) gpus: Option<&'a Gpus>,
     /// The hard limit in bytes, tmpfs included.
     pub(super) memory_limit: u64,
     /// Bytes of the longest file that may be written.
@@ -252,6 +256,7 @@ pub(super) fn run_container(spec: &RunSpec, output: String, place: Place<'_>) ->
         tmp: TMP,
         shm: SHM,
         resources: &spec.resources,
+        gpus: spec.gpus.as_ref(),
         memory_limit,
         longest_file: memory_limit,
         log: HostConfigLogConfig { typ: Some("none".to_owned()), config: None },
@@ -273,6 +278,7 @@ pub(super) fn waiting_container(kind: &Kind, slot: &Path, place: Place<'_>) -> C
         tmp: TMP,
         shm: SHM,
         resources: &resources,
+        gpus: None,
         memory_limit: kind.memory_limit,
         longest_file: kind.memory_limit,
         log: HostConfigLogConfig { typ: Some("none".to_owned()), config: None },
@@ -294,6 +300,7 @@ pub(super) fn container(held: Held<'_>) -> ContainerCreateBody {
         runtime: Some(held.place.runtime.to_owned()),
         cgroup_parent: Some(held.place.cgroup_parent.to_owned()),
         log_config: Some(held.log),
+        device_requests: held.gpus.map(|gpus| vec![gpus.request()]),
         ..isolation(cpus, held.memory_limit, held.longest_file, tasks)
     };
     ContainerCreateBody {

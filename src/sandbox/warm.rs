@@ -49,11 +49,12 @@ pub(super) struct Kind {
 
 impl Kind {
     /// The kind that can hold a run; `None` for one that needs a container made for it: an environment of
-    /// its own, something mounted outside the slot, or more time than a container waits with.
+    /// its own, graphics processors, something mounted outside the slot, or more time than a container waits with.
     pub(super) fn of(spec: &RunSpec) -> Option<Self> {
         let targets = spec.binds.iter().map(|bind| &bind.container).chain([&spec.output.container]);
         let mut targets = targets.chain(spec.shared.iter().map(|shared| &shared.container));
         let fits = spec.env.is_empty()
+            && spec.gpus.is_none()
             && spec.wall_clock <= LONGEST_RUN
             && targets.all(|target| below(target).is_some());
         fits.then(|| Self {

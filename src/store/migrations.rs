@@ -14,6 +14,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (5, "sandbox_containers", include_str!("../../migrations/0005_sandbox_containers.sql")),
     (6, "sandbox_desk", include_str!("../../migrations/0006_sandbox_desk.sql")),
     (7, "packages", include_str!("../../migrations/0007_packages.sql")),
+    (8, "sandbox_hosts", include_str!("../../migrations/0008_sandbox_hosts.sql")),
 ];
 
 /// The migrations in the dialect of `engine`.

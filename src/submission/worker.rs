@@ -45,6 +45,8 @@ pub struct Worker {
     slots: usize,
     /// Containers kept started for the next runs.
     warm: usize,
+    /// Where browsers reach the sandboxes that this process holds beside the runs, and how many it can hold.
+    sandboxes: (String, u32),
     busy: Arc<Runs>,
     /// In the cache of public inputs, and in that of wheels.
     leftovers: Mutex<(Leftovers, Leftovers)>,
@@ -60,6 +62,7 @@ impl Worker {
             name: name.to_owned(),
             slots: slots.max(1),
             warm: 0,
+            sandboxes: Default::default(),
             busy: Arc::default(),
             leftovers: Mutex::default(),
         }
@@ -69,6 +72,12 @@ impl Worker {
     #[must_use]
     pub fn keeping_warm(self, warm: usize) -> Self {
         Self { warm, ..self }
+    }
+
+    /// Says in its row that this process holds sandboxes: behind which origin, and how many.
+    #[must_use]
+    pub fn holding(self, origin: &str, places: u32) -> Self {
+        Self { sandboxes: (origin.to_owned(), places), ..self }
     }
 
     /// Works until `stop` fires, and then until its runs are over or handed back.
@@ -234,6 +243,8 @@ impl Worker {
             started_at: now,
             seen_at: now,
             stopped_at: stopped.then_some(now),
+            sandbox_origin: self.sandboxes.0.clone(),
+            sandbox_places: self.sandboxes.1.into(),
         };
         queue::db::seen(&mut tx, &worker).await?;
         tx.commit().await

@@ -12,6 +12,7 @@ use super::templates::{TemplateError, Templates};
 use crate::clock::{Clock, Entropy};
 use crate::config::Settings;
 use crate::house::House;
+use crate::lab::door::Door;
 use crate::lab::keeper::Keeper;
 use crate::people::{People, SessionTerms};
 use crate::scoring::board::Boards;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub checks: Vec<Check>,
     /// The keeper of the sandboxes that this process's worker holds.
     pub keeper: Option<Keeper>,
+    /// Where browsers reach the sandboxes of this process.
+    pub door: Option<Door>,
 }
 
 impl App {
@@ -74,6 +77,7 @@ impl App {
         let mut all = vec![Check::database(&db), Check::disk(&settings.data_dir)];
         all.extend(checks);
         let shared = Shared {
+            door: Door::of(&settings),
             settings,
             house,
             db,

@@ -17,7 +17,7 @@ use jiff::SignedDuration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 
-use super::App;
+use super::{App, hosts};
 use crate::contest::db as contest_db;
 use crate::lab::desk;
 use crate::lab::keeper::Keeper;
@@ -185,11 +185,12 @@ async fn gauge_queue(app: &App) -> Result<(), StoreError> {
 
 /// Sets the gauges of interactive sandboxes.
 async fn gauge_sandboxes(app: &App) -> Result<(), StoreError> {
-    let numbers = desk::numbers(&mut *app.db.read().await?, None).await?;
+    let mut conn = app.db.read().await?;
+    let numbers = desk::numbers(&mut conn, None).await?;
+    let places = hosts::places(&hosts::alive(app, &mut conn).await?);
     metrics::gauge!("shuyu_sandboxes_held").set(numbers.held as f64);
     metrics::gauge!("shuyu_sandboxes_waiting").set(numbers.waiting as f64);
-    let places = if app.keeper.is_some() { app.settings.sandboxes.places } else { 0 };
-    metrics::gauge!("shuyu_sandbox_places").set(f64::from(places));
+    metrics::gauge!("shuyu_sandbox_places").set(places as f64);
     let spares = app.keeper.as_ref().map_or(0, Keeper::waiting_spares);
     metrics::gauge!("shuyu_sandbox_spares").set(spares as f64);
     Ok(())

@@ -65,6 +65,18 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// Sandboxes' own origins and nothing else, for a port of their own. Serve it as [`router`].
+pub fn sandbox_router(app: App) -> Router {
+    Router::new()
+        .fallback(tunnel::alone)
+        .layer(middleware::from_fn_with_state(app.clone(), visit::around))
+        .layer(axum::Extension(tunnel::Alone))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(app.clone(), headers))
+        .layer(middleware::from_fn(health::measured))
+        .with_state(app)
+}
+
 fn upload_time(app: &App) -> TimeoutLayer {
     let seconds = app.settings.upload.timeout_seconds;
     TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(seconds))

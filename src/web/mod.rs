@@ -15,6 +15,7 @@ pub mod format;
 mod gauges;
 pub mod guard;
 pub mod health;
+mod hosts;
 pub mod lang;
 mod layers;
 pub mod limits;
@@ -30,5 +31,5 @@ pub mod words;
 
 pub use app::{App, Shared};
 pub use health::Check;
-pub use layers::router;
+pub use layers::{router, sandbox_router};
 pub use terminal::Terminal;

@@ -21,7 +21,7 @@ use crate::people::{Actor, Signed};
 
 const FLASH_COOKIE: &str = "shuyu_flash";
 /// Set by static/js/theme.js.
-const THEME_COOKIE: &str = "shuyu_theme";
+pub(super) const THEME_COOKIE: &str = "shuyu_theme";
 
 /// The top bar: address and key of the word.
 const NAV: &[(&str, &str)] = &[("/competitions", "nav-competitions")];

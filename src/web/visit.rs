@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, SET_COOKIE, USER_AGENT};
+use axum::http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, SET_COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,8 @@ use tracing::Instrument as _;
 use super::App;
 use super::error::Explanation;
 use super::lang::Lang;
-use super::page::Frame;
+use super::page::{Frame, THEME_COOKIE};
+use super::tunnel;
 use crate::people::{Opened, PeopleError, Signed, Visitor};
 
 /// The cookie with the chosen language.
@@ -35,8 +36,12 @@ pub struct Visit {
     pub path: String,
     agent: String,
     json: bool,
+    /// Whether it is for a sandbox: nobody is signed in there, whatever the browser sends along.
+    pub apart: bool,
     jar: CookieJar,
     accepted: Option<Lang>,
+    /// How many cookies of a session it brought: see [`only_cookie`].
+    sessions: usize,
     set: Mutex<Vec<Cookie<'static>>>,
     signed: OnceCell<Option<Signed>>,
 }
@@ -46,6 +51,7 @@ impl Visit {
         let headers = request.headers();
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let apart = tunnel::is_apart(app, request);
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         Self {
             reference: hex::encode(app.entropy.bytes::<6>()),
@@ -53,7 +59,9 @@ impl Visit {
             path: path.to_owned(),
             agent: text(USER_AGENT).unwrap_or("").to_owned(),
             json: path.starts_with("/api/") || text(ACCEPT).is_some_and(|a| a.contains("application/json")),
-            jar: CookieJar::from_headers(headers),
+            jar: if apart { harmless(headers) } else { CookieJar::from_headers(headers) },
+            apart,
+            sessions: cookies(headers, session_cookie(app)).count(),
             accepted: text(ACCEPT_LANGUAGE).and_then(Lang::from_accept),
             set: Mutex::default(),
             signed: OnceCell::new(),
@@ -76,7 +84,8 @@ impl Visit {
     /// When the database fails.
     pub async fn signed(&self, app: &App) -> Result<Option<&Signed>, PeopleError> {
         let look = || async {
-            let Some(cookie) = self.jar.get(session_cookie(app)) else { return Ok::<_, PeopleError>(None) };
+            let cookie = self.jar.get(session_cookie(app)).filter(|_| self.sessions == 1);
+            let Some(cookie) = cookie else { return Ok::<_, PeopleError>(None) };
             let signed = app.people.signed_in(cookie.value(), &self.visitor()).await?;
             if let Some(opened) = signed.as_ref().and_then(|signed| signed.renewed.as_ref()) {
                 self.keep_session(app, opened);
@@ -137,6 +146,27 @@ impl Visit {
 /// With TLS the browser itself guards the name's prefix (RFC 6265bis, section 4.1.3.2).
 fn session_cookie(app: &App) -> &'static str {
     if app.settings.is_https() { "__Host-shuyu_session" } else { "shuyu_session" }
+}
+
+/// The values that a request's cookie of this name has.
+fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(move |(given, _)| *given == name).map(|(_, value)| value)
+}
+
+/// The value of a cookie that comes once. One that comes twice is nobody's: a page on another port of
+/// this host can set one for a longer path, and which is whose cannot be told.
+pub(super) fn only_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = cookies(headers, name);
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// The cookies that say how pages are shown, and nothing about anybody.
+fn harmless(headers: &HeaderMap) -> CookieJar {
+    let all = CookieJar::from_headers(headers);
+    let kept = all.iter().filter(|cookie| matches!(cookie.name(), LANG_COOKIE | THEME_COOKIE));
+    kept.cloned().fold(CookieJar::new(), CookieJar::add)
 }
 
 /// The last address that no trusted proxy of ours stands for.
@@ -221,7 +251,12 @@ async fn worded(app: &App, visit: &Arc<Visit>, response: Response) -> Response {
     } else {
         let frame = Frame::for_error(app, visit).await;
         let said = explanation.worded(&words, frame.lang());
-        let page = frame.page("error.html").with("error", &said).with("status", &explanation.status.as_u16());
+        let template = if visit.apart { "sandbox/error.html" } else { "error.html" };
+        let page = frame
+            .page(template)
+            .with("home", &app.settings.public_url)
+            .with("error", &said)
+            .with("status", &explanation.status.as_u16());
         page.status(explanation.status).rendered().unwrap_or_else(|error| {
             // The error page itself is broken: say so plainly.
             tracing::error!(%error, "the error page cannot be rendered");
@@ -237,6 +272,20 @@ async fn worded(app: &App, visit: &Arc<Visit>, response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cookie_that_comes_twice_is_nobodys() {
+        let of = |lines: &[&'static str]| {
+            let lines = lines.iter().map(|line| (COOKIE, HeaderValue::from_static(line)));
+            lines.collect::<HeaderMap>()
+        };
+        assert_eq!(only_cookie(&of(&["a=1; b=2"]), "b"), Some("2"));
+        assert_eq!(only_cookie(&of(&["a=1"]), "b"), None);
+        assert_eq!(only_cookie(&of(&["b=1; b=2"]), "b"), None);
+        assert_eq!(only_cookie(&of(&["b=1", "b=1"]), "b"), None);
+        let kept = harmless(&of(&["shuyu_lang=en; shuyu_session=s; shuyu_flash=f"]));
+        assert_eq!(kept.iter().map(|c| c.name().to_owned()).collect::<Vec<_>>(), ["shuyu_lang"]);
+    }
 
     #[test]
     fn only_trusted_proxies_are_believed() {

@@ -26,6 +26,21 @@ const say = (text) => {
   message.hidden = text === "";
 };
 
+// On a shared origin the newer visit is the only one: what is still open of the older must not go on
+// writing into the newer's home.
+const replaced = () => {
+  document.querySelector(".shell-lab iframe")?.remove();
+  say(words.other);
+};
+const visits = new BroadcastChannel("shuyu-visit");
+visits.onmessage = ({ data }) => {
+  if (data !== words.sandbox) {
+    replaced();
+    visits.close();
+  }
+};
+visits.postMessage(words.sandbox);
+
 const look = async () => {
   const answer = await fetch("/shuyu/state", { headers: { accept: "application/json" } });
   if (answer.status === 401) {
@@ -36,6 +51,10 @@ const look = async () => {
     return true;
   }
   const state = await answer.json();
+  if (state.id !== words.sandbox) {
+    replaced();
+    return false;
+  }
   left.textContent = state.left_seconds === null ? "" : clock(state.left_seconds);
   shown.textContent = `${(state.shown / 1048576).toFixed(1)} MiB`;
   const now = state.gauges;

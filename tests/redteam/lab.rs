@@ -125,6 +125,7 @@ impl Lab {
             },
             shared: None,
             resources: Resources { cpus: 1.0, memory: 64 * MIB, pids: 64 },
+            gpus: None,
             wall_clock: Duration::from_secs(60),
             silent_limit: None,
             log_cap: 64 << 10,

@@ -43,6 +43,7 @@ async fn it_works_under_the_profile_of_runs() {
         output: OutputSpec { container: "/app/output".to_owned(), bytes: 1 << 20, inodes: 10, seed: None },
         shared: None,
         resources: Resources { cpus: 1.0, memory: 64 << 20, pids: 64 },
+        gpus: None,
         wall_clock: Duration::from_secs(120),
         silent_limit: None,
         log_cap: 64 << 10,

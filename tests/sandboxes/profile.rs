@@ -55,6 +55,7 @@ pub async fn hold(lab: &Lab, spec: RunSpec, cancel: CancellationToken) -> Result
         binds: spec.binds,
         socket_dir: lab.folder("socket", &[]),
         resources: spec.resources,
+        gpus: spec.gpus,
         tmp_bytes: 512 * MIB,
         shm_bytes: 64 * MIB,
         home,

@@ -67,6 +67,7 @@ impl Stage {
             binds: vec![ReadOnlyBind { host: data, container: "/data/flights".to_owned() }],
             socket_dir: self.lab.folder(&format!("s{}", id.0.simple()), &[]),
             resources: Resources { cpus: 2.0, memory: 256 * MIB, pids: 128 },
+            gpus: None,
             tmp_bytes: 64 * MIB,
             shm_bytes: 16 * MIB,
             home: QUOTA,

@@ -188,6 +188,7 @@ pub(super) async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::ta
         homes: Homes::probe(&world.settings.work_dir, 0).await.unwrap(),
         engine: carrier.engine,
         images: carrier.images,
+        gpus: carrier.gpus,
         homes_dir: place("homes"),
         data_dir: place("datasets"),
         packages: carrier.packages,

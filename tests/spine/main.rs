@@ -14,6 +14,7 @@ mod support;
 mod boards;
 mod bundles;
 mod diode;
+mod doors;
 mod dry_runs;
 mod faults;
 mod homes;

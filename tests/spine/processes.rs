@@ -21,14 +21,19 @@ if sys.argv[3] == 'wait':
 ";
 
 /// A process of ours, killed when dropped.
-struct Process {
+pub(super) struct Process {
     child: Child,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 impl Process {
     /// Starts the binary on the world's database and objects, with a work directory of its own.
-    fn start(world: &World, name: &str, args: &[&str]) -> Self {
+    pub(super) fn start(world: &World, name: &str, args: &[&str]) -> Self {
+        Self::start_with(world, name, args, &[])
+    }
+
+    /// The same with more of an environment.
+    pub(super) fn start_with(world: &World, name: &str, args: &[&str], more: &[(&str, &str)]) -> Self {
         let mut settings = world.settings.clone();
         settings.work_dir = world.dir.path().join(format!("work-{name}"));
         let child = Command::new(env!("CARGO_BIN_EXE_shuyu"))
@@ -39,6 +44,7 @@ impl Process {
             .env("SHUYU_WORK_DIR", &settings.work_dir)
             .env("SHUYU_WORKER__SLOTS", "1")
             .env("SHUYU_WORKER__NAME", name)
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -54,7 +60,7 @@ impl Process {
     }
 
     /// SIGTERM, and waits until it has ended well.
-    fn stop(mut self) -> Settings {
+    pub(super) fn stop(mut self) -> Settings {
         let id = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success());

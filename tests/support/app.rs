@@ -18,7 +18,7 @@ use shuyu::cli::assembly;
 use shuyu::clock::Clock;
 use shuyu::config::{RateLimits, Settings};
 use shuyu::people::{By, NewUser, Role};
-use shuyu::web::{App, router};
+use shuyu::web::{App, router, sandbox_router};
 use tokio_util::sync::CancellationToken;
 
 use super::leftovers;
@@ -38,6 +38,7 @@ pub struct TestApp {
     /// Its data directory, removed at the end.
     pub directory: tempfile::TempDir,
     serving: tokio::task::JoinHandle<()>,
+    sandbox_port: Option<tokio::task::JoinHandle<()>>,
     live: tokio::task::JoinHandle<()>,
     keeping: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
     _postgres: Option<PostgresServer>,
@@ -52,6 +53,22 @@ impl TestApp {
     /// Starts a service after `change` changed its settings.
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         Self::start_as(change, false).await
+    }
+
+    /// Starts a service that holds sandboxes on a network without names: all on a port of their own.
+    pub async fn start_on_lan() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap();
+        let on_a_port = |settings: &mut Settings| {
+            settings.sandboxes.host = String::new();
+            settings.sandboxes.lan_listen = Some(port);
+            settings.sandboxes.lan_url = format!("http://{port}");
+        };
+        let mut app = Self::start_as(on_a_port, true).await;
+        let service = sandbox_router(app.app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = async move { axum::serve(listener, service).await.unwrap() };
+        app.sandbox_port = Some(tokio::spawn(serving));
+        app
     }
 
     /// Starts a service that holds sandboxes. Needs root and the Docker engine.
@@ -98,7 +115,17 @@ impl TestApp {
         let serving = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
         let reading = app.live.clone();
         let live = tokio::spawn(async move { reading.run().await });
-        Self { app, clock, address, directory, serving, live, keeping, _postgres: postgres }
+        Self {
+            app,
+            clock,
+            address,
+            directory,
+            serving,
+            sandbox_port: None,
+            live,
+            keeping,
+            _postgres: postgres,
+        }
     }
 
     /// Lets the keeper end what it has begun.
@@ -111,12 +138,7 @@ impl TestApp {
 
     /// Somebody who is not logged in.
     pub fn visitor(&self) -> Browser {
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .unwrap();
-        Browser { http, base: format!("http://{}", self.address), jar: Mutex::default(), bearer: None }
+        Browser::at(&format!("http://{}", self.address))
     }
 
     /// A new user without roles, logged in. Its password is [`PASSWORD`].
@@ -162,6 +184,9 @@ impl Drop for TestApp {
         self.app.live.close();
         self.serving.abort();
         self.live.abort();
+        if let Some(serving) = &self.sandbox_port {
+            serving.abort();
+        }
         if let Some((_, working)) = &self.keeping {
             working.abort();
         }
@@ -181,6 +206,21 @@ pub struct Browser {
 }
 
 impl Browser {
+    /// Somebody who is not logged in, at the service of this origin.
+    pub fn at(base: &str) -> Self {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .unwrap();
+        Self { http, base: base.to_owned(), jar: Mutex::default(), bearer: None }
+    }
+
+    /// The same browser at another port of the host: it sends the same cookies there.
+    pub fn on(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.copy() }
+    }
+
     /// The same address asked by a program with a token, without cookies.
     pub fn program(&self, token: &str) -> Self {
         Self {
@@ -189,6 +229,11 @@ impl Browser {
             jar: Mutex::default(),
             bearer: Some(token.into()),
         }
+    }
+
+    /// The origin it talks to.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// A program's token.

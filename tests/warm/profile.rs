@@ -62,6 +62,7 @@ pub fn nothing(lab: &Lab, spec: &RunSpec) -> RunSpec {
         output: spec.output.clone(),
         shared: spec.shared.clone(),
         resources: spec.resources,
+        gpus: spec.gpus.clone(),
         wall_clock: spec.wall_clock,
         silent_limit: None,
         log_cap: spec.log_cap,

@@ -162,7 +162,7 @@ impl Keeper {
         proof: &Authorised<U>,
         user: Option<UserId>,
     ) -> Result<Kind, BeginError> {
-        let Means { house, data_dir, images, packages, .. } = self.means();
+        let Means { house, data_dir, images, gpus, packages, .. } = self.means();
         let mut binds = data::lay_out(house, data_dir, &competition.definition.datasets, proof).await?;
         let found = PackageSet::now(&mut *house.db.read().await?, competition.id, user).await?;
         binds.push(guide::lay_out(house, data_dir, competition, phases, &found.shared).await?);
@@ -170,7 +170,8 @@ impl Keeper {
         binds.extend(laid.map(|host| ReadOnlyBind { host, container: PACKAGES.to_owned() }));
         let grant = Grant::of(competition.definition.sandbox.as_ref());
         let image = images.local(&grant.image)?.to_owned();
-        Ok(Kind { image, grant, binds })
+        let gpus = gpus.of(&competition.slug);
+        Ok(Kind { image, grant, gpus, binds })
     }
 
     /// What a container is started with. A home larger than its competition grants now stays so.
@@ -182,7 +183,7 @@ impl Keeper {
         socket_dir: PathBuf,
         until: Timestamp,
     ) -> InteractiveSpec {
-        let Kind { image, grant, binds } = kind;
+        let Kind { image, grant, gpus, binds } = kind;
         InteractiveSpec {
             id,
             image: image.clone(),
@@ -192,6 +193,7 @@ impl Keeper {
             binds: binds.clone(),
             socket_dir,
             resources: Resources { cpus: grant.cpus, memory: grant.memory, pids: PIDS },
+            gpus: gpus.clone(),
             tmp_bytes: TMP_BYTES,
             shm_bytes: SHM_BYTES,
             home: quota(grant.disk),

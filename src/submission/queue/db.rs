@@ -423,13 +423,17 @@ pub struct Worker {
     pub seen_at: Timestamp,
     /// When it said it stops.
     pub stopped_at: Option<Timestamp>,
+    /// Where browsers reach the sandboxes that it holds; empty when it holds none.
+    pub sandbox_origin: String,
+    /// How many sandboxes it can hold at a time.
+    pub sandbox_places: i64,
 }
 
 /// Writes that a worker is alive.
 pub async fn seen(conn: &mut Connection, w: &Worker) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO workers (id, name, version, slots, started_at, seen_at, stopped_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET \
+        "INSERT INTO workers (id, name, version, slots, started_at, seen_at, stopped_at, \
+         sandbox_origin, sandbox_places) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE SET \
          seen_at = excluded.seen_at, stopped_at = excluded.stopped_at",
     )
     .bind(w.id.to_string())
@@ -439,6 +443,8 @@ pub async fn seen(conn: &mut Connection, w: &Worker) -> Result<(), StoreError> {
     .bind(w.started_at.as_millisecond())
     .bind(w.seen_at.as_millisecond())
     .bind(w.stopped_at.map(Timestamp::as_millisecond))
+    .bind(&w.sandbox_origin)
+    .bind(w.sandbox_places)
     .execute(conn)
     .await?;
     Ok(())
@@ -460,6 +466,8 @@ pub async fn workers(conn: &mut Connection, now: Timestamp) -> Result<Vec<Worker
                 started_at: row.time("started_at")?,
                 seen_at: row.time("seen_at")?,
                 stopped_at: row.time_or_null("stopped_at")?,
+                sandbox_origin: row.text("sandbox_origin")?,
+                sandbox_places: row.int("sandbox_places")?,
             })
         })
         .collect()

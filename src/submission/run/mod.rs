@@ -28,7 +28,7 @@ use crate::catalog::{self, Authorised, CatalogError, Scoring};
 use crate::contest::model::{Competition, Phase, StoredFile, Task};
 use crate::contest::packages::cache::{CacheError, PackageCache};
 use crate::house::House;
-use crate::sandbox::{Engine, ImageTable, Owner, SandboxError};
+use crate::sandbox::{Engine, GpuGrants, ImageTable, Owner, SandboxError};
 use crate::scoring::leaderboard::Scores;
 use crate::store::{ObjectError, StoreError};
 
@@ -41,6 +41,8 @@ pub struct Carrier {
     pub engine: Engine,
     /// Local images by the names that bundles use.
     pub images: ImageTable,
+    /// Which competitions' submissions get graphics processors.
+    pub gpus: GpuGrants,
     /// Our own binary, which scores with native metrics in a child process.
     pub scorer: PathBuf,
     /// Where public inputs and programs are kept unpacked between runs.

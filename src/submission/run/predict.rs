@@ -290,6 +290,7 @@ pub(super) async fn container(
         },
         shared: None,
         resources: Resources { cpus: declared.cpus, memory: declared.memory, pids },
+        gpus: carrier.gpus.of(&job.competition.slug).filter(|_| profile == Profile::Submission),
         wall_clock: job.limit(),
         silent_limit: silent_limit(profile, job.limit()),
         log_cap: LOG_CAP,

@@ -17,6 +17,7 @@ use crate::lab::desk::{self, Line};
 use crate::lab::model::State as Stands;
 use crate::web::App;
 use crate::web::gauges::{self, Gauges};
+use crate::web::hosts;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -146,8 +147,8 @@ async fn sandboxes(
 ) -> Answer<Json<SandboxList>> {
     here.organizer()?;
     let competition = here.competition.id;
-    let places = i64::from(app.settings.sandboxes.places);
     let mut conn = app.db.read().await?;
+    let places = hosts::places(&hosts::alive(&app, &mut conn).await?);
     let found = match which.over {
         true => desk::over(&mut conn, competition, which.limit.unwrap_or(50).clamp(1, 200)).await?,
         false => desk::open(&mut conn, competition).await?,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, SET_COOKIE, UPGRADE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, ETAG, HOST, HeaderName, SET_COOKIE,
+    UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
@@ -16,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
 use super::frames::Frames;
+use super::is_ours;
 use super::policy::{self, Verdict};
 use crate::clock::Clock;
 use crate::lab::gauge::{Gauge, Spent};
@@ -31,6 +33,13 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("te"),
     HeaderName::from_static("trailer"),
     HeaderName::from_static("transfer-encoding"),
+];
+
+/// What is said for a host as a whole, its other ports included.
+const FOR_THE_HOST: [HeaderName; 3] = [
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("alt-svc"),
+    HeaderName::from_static("strict-transport-security"),
 ];
 
 /// Why a request was not answered from inside.
@@ -50,8 +59,8 @@ pub(super) enum ForwardError {
 /// What a request is handed on with.
 #[derive(Clone)]
 pub(super) struct Way {
-    /// The cookies of ours, which go no further.
-    pub ours: Vec<String>,
+    /// Whether other sandboxes are reached at the same origin.
+    pub shared: bool,
     /// What the server inside takes for the owner's; the browser never sees it.
     pub token: HeaderValue,
     /// Counts what is shown.
@@ -139,14 +148,13 @@ fn inward(headers: &mut HeaderMap, way: &Way, upgrade: Option<HeaderValue>) {
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
-    let ours = |pair: &str| way.ours.iter().any(|name| pair.split('=').next() == Some(name));
     let kept: Vec<String> = headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|line| line.split(';'))
         .map(str::trim)
-        .filter(|pair| !pair.is_empty() && !ours(pair))
+        .filter(|pair| !pair.is_empty() && !is_ours(pair))
         .map(str::to_owned)
         .collect();
     headers.remove(COOKIE);
@@ -169,24 +177,38 @@ fn inward(headers: &mut HeaderMap, way: &Way, upgrade: Option<HeaderValue>) {
     }
 }
 
-/// The headers as they come out: the server inside cannot set a cookie of ours.
+/// The headers as they come out: the server inside can neither set a cookie of ours nor speak for the
+/// whole host.
 fn outward(headers: &mut HeaderMap, way: &Way) {
-    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]) {
+    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]).chain(&FOR_THE_HOST) {
         headers.remove(name);
+    }
+    if way.shared {
+        // whoever uses this browser next is not shown what somebody's sandbox called the lab's interface
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.remove(ETAG);
     }
     let kept: Vec<HeaderValue> = headers
         .get_all(SET_COOKIE)
         .iter()
-        .filter(|value| {
-            let name = value.to_str().ok().and_then(|cookie| cookie.split('=').next()).map(str::trim);
-            name.is_some_and(|name| !way.ours.iter().any(|ours| ours == name))
-        })
+        .filter(|value| value.to_str().is_ok_and(may_be_set))
         .cloned()
         .collect();
     headers.remove(SET_COOKIE);
     for cookie in kept {
         headers.append(SET_COOKIE, cookie);
     }
+}
+
+/// Whether the server inside may set a cookie: one with a name (without, browsers send its value as if it
+/// were one), which is none of ours, for its own host.
+fn may_be_set(cookie: &str) -> bool {
+    let mut parts = cookie.split(';');
+    let Some((name, _)) = parts.next().and_then(|pair| pair.split_once('=')) else { return false };
+    let names_a_domain = |part: &str| {
+        part.split('=').next().is_some_and(|attribute| attribute.trim().eq_ignore_ascii_case("domain"))
+    };
+    !name.trim().is_empty() && !is_ours(name) && !parts.any(names_a_domain)
 }
 
 /// A body that is counted and slowed as it goes out, and breaks off when the budget is spent.
@@ -286,14 +308,21 @@ mod tests {
         lines.sort();
         Response::builder()
             .header(SET_COOKIE, "_xsrf=1")
-            .header(SET_COOKIE, "ours=forged; Path=/")
+            .header(SET_COOKIE, "shuyu_sandbox=forged; Path=/")
+            .header(SET_COOKIE, "shuyu_session=forged; Path=/competitions")
+            .header(SET_COOKIE, " __host-shuyu_session=forged; Path=/; Secure")
+            .header(SET_COOKIE, "=shuyu_session=forged")
+            .header(SET_COOKIE, "shuyu_session")
+            .header(SET_COOKIE, "wide=1; Path=/; domain=example.net")
+            .header("clear-site-data", "\"cookies\"")
+            .header(ETAG, "\"1\"")
             .body(Body::from(lines.join("\n")))
             .unwrap()
     }
 
     fn way() -> Way {
         Way {
-            ours: vec!["ours".to_owned()],
+            shared: true,
             token: HeaderValue::from_static("token secret"),
             gauge: Arc::new(Gauge::new(0, Timestamp::UNIX_EPOCH)),
             clock: Clock::system(),
@@ -324,7 +353,10 @@ mod tests {
         let front = serve(way.clone(), Verdict::Content).await;
         let answer = reqwest::Client::new()
             .post(format!("http://{front}/api/kernels?x=1"))
-            .header("cookie", "a=1; ours=visit; _xsrf=2")
+            .header(
+                "cookie",
+                "a=1; shuyu_sandbox=visit; shuyu_session=visit; __Host-shuyu_session=visit; _xsrf=2",
+            )
             .header("authorization", "Bearer stolen")
             .body("{}")
             .send()
@@ -332,6 +364,9 @@ mod tests {
             .unwrap();
         let cookies: Vec<_> = answer.headers().get_all(SET_COOKIE).iter().collect();
         assert_eq!(cookies, ["_xsrf=1"], "the server inside sets no cookie of ours");
+        let headers = answer.headers();
+        assert!(!headers.contains_key("clear-site-data") && !headers.contains_key(ETAG));
+        assert_eq!(headers[CACHE_CONTROL], "no-store");
         let seen = answer.text().await.unwrap();
         for line in ["authorization: token secret", "cookie: a=1; _xsrf=2", "host: localhost"] {
             assert!(seen.contains(line), "{line} in {seen}");

@@ -1,6 +1,7 @@
 //! The way into a sandbox: each has an origin of its own (`{id}.…`), behind which the server inside
 //! answers over the relay. Nothing of the main site is there but the shell around the lab, under
-//! `/shuyu/`.
+//! `/shuyu/`. On a network without names all share the origin of a port, and the visit says which one
+//! is meant.
 //!
 //! Whoever comes shows the visit's cookie, which a ticket from the main site left there. A request that
 //! changes something, and every WebSocket, must come from this origin itself.
@@ -11,7 +12,7 @@ mod policy;
 mod shell;
 
 use axum::extract::{Request, State};
-use axum::http::header::{COOKIE, HOST, HeaderName, ORIGIN, UPGRADE};
+use axum::http::header::{HOST, HeaderName, ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -20,8 +21,10 @@ use self::forward::{ForwardError, Way, forward};
 use self::policy::Verdict;
 use super::App;
 use super::error::PageError;
-use super::layers;
-use crate::ids::{SandboxId, UserId};
+use super::{layers, visit};
+use crate::ids::SandboxId;
+use crate::lab::door::Door;
+use crate::lab::hosts::Host;
 use crate::lab::keeper::{LAB_PORT, ReachError};
 use crate::lab::ticket;
 
@@ -29,67 +32,121 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-fn scheme(app: &App) -> &'static str {
-    if app.settings.is_https() { "https" } else { "http" }
-}
-
-/// A sandbox's own origin.
-fn origin(app: &App, id: SandboxId) -> String {
-    format!("{}://{}", scheme(app), app.settings.sandboxes.host.replace("{id}", &id.to_string()))
-}
+/// Marks requests to a port that serves sandboxes alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alone;
 
 /// The policy of the page whose form leads to a sandbox: a browser lets a form go where it may, also by a
-/// redirect. `None` where the origins share no wildcard.
-pub(super) fn policy(app: &App) -> Option<HeaderValue> {
-    let rest = app.settings.sandboxes.host.strip_prefix("{id}.")?;
-    let own = format!("form-action 'self' {}://*.{rest};", scheme(app));
+/// redirect.
+pub(super) fn policy(hosts: &[Host]) -> Option<HeaderValue> {
+    let sources: Vec<String> = hosts.iter().map(|host| host.door.source()).collect();
+    let own = format!("form-action 'self' {};", sources.join(" "));
     HeaderValue::from_str(&layers::POLICY.replace("form-action 'self';", &own)).ok()
 }
 
-/// Where a sandbox's own origin is, with the ticket that opens it once.
-pub(super) fn address(app: &App, id: SandboxId, ticket: &str) -> String {
-    format!("{}/shuyu/enter?ticket={ticket}", origin(app, id))
-}
-
 /// The cookie of a visit. With TLS the browser itself guards the name's prefix.
-fn visit_cookie(app: &App) -> &'static str {
-    if app.settings.is_https() { "__Host-shuyu_sandbox" } else { "shuyu_sandbox" }
+fn visit_cookie(door: &Door) -> &'static str {
+    if door.is_https() { "__Host-shuyu_sandbox" } else { "shuyu_sandbox" }
 }
 
-/// The sandbox whose own origin a request is for, if it is for one.
-fn sandbox_of(app: &App, headers: &HeaderMap) -> Option<SandboxId> {
-    let (before, after) = app.settings.sandboxes.host.split_once("{id}")?;
-    let host = headers.get(HOST)?.to_str().ok()?.to_ascii_lowercase();
-    host.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+/// Whether a cookie is of ours, the main site's or a visit's: on a shared host browsers send both to
+/// every port.
+fn is_ours(cookie: &str) -> bool {
+    let name = cookie.trim().to_ascii_lowercase();
+    let plain = name.strip_prefix("__host-").or(name.strip_prefix("__secure-")).unwrap_or(&name);
+    plain.starts_with("shuyu")
+}
+
+fn host_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HOST)?.to_str().ok()
+}
+
+/// Whether a request is for a sandbox, where nobody is signed in to the main site.
+pub(super) fn is_apart(app: &App, request: &Request) -> bool {
+    let own = || app.door.as_ref()?.sandbox_at(host_of(request.headers())?);
+    request.extensions().get::<Alone>().is_some() || own().is_some()
 }
 
 /// Takes requests for sandboxes' own origins out of the way of the pages.
 pub(super) async fn own_origin(State(app): State<App>, request: Request, next: Next) -> Response {
-    let Some(id) = sandbox_of(&app, request.headers()) else { return next.run(request).await };
-    answer(&app, id, request).await.unwrap_or_else(PageError::into_response)
+    let Some(door) = &app.door else { return next.run(request).await };
+    match host_of(request.headers()).and_then(|host| door.sandbox_at(host)) {
+        Some(id) => answered(answer(&app, door, Some(id), request).await),
+        None => next.run(request).await,
+    }
 }
 
-async fn answer(app: &App, id: SandboxId, request: Request) -> Result<Response, PageError> {
+/// Answers on a port that serves sandboxes alone.
+pub(super) async fn alone(State(app): State<App>, request: Request) -> Response {
+    let host = host_of(request.headers()).unwrap_or_default();
+    match &app.door {
+        Some(door) if door.is_at(host) => answered(answer(&app, door, None, request).await),
+        Some(door) if let Some(id) = door.sandbox_at(host) => {
+            answered(answer(&app, door, Some(id), request).await)
+        }
+        _ => PageError::not_found().into_response(),
+    }
+}
+
+fn answered(answer: Result<Response, PageError>) -> Response {
+    answer.unwrap_or_else(PageError::into_response)
+}
+
+/// Answers a request for the sandbox whose own origin it is for; on a shared one, for that of the visit.
+async fn answer(
+    app: &App,
+    door: &Door,
+    own: Option<SandboxId>,
+    request: Request,
+) -> Result<Response, PageError> {
     let path = request.uri().path();
-    if path == "/shuyu/enter" {
+    if let Some(id) = entered(path, own) {
         let query = request.uri().query().unwrap_or_default().to_owned();
-        return shell::enter(app, id, &query).await;
+        return shell::enter(app, door, id, &query).await;
     }
     if let Some(asset) = path.strip_prefix("/shuyu/static/") {
         return shell::asset(asset).await;
     }
+    let origin = own.map_or_else(|| door.pattern().to_owned(), |id| door.origin(id));
     let arrives = matches!(path, "/" | "/shuyu" | "/shuyu/") && arrives(request.method(), request.headers());
-    if !arrives && !is_from(&origin(app, id), request.method(), request.headers()) {
+    if !arrives && !is_from(&origin, request.method(), request.headers()) {
         return Err(PageError::plain(StatusCode::FORBIDDEN, "cross-site"));
     }
-    let Some(user) = visitor(app, id, request.headers()).await? else {
-        return Err(PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed"));
-    };
+    let closed = || PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed");
+    let (id, secret) = visited(door, own, request.headers()).ok_or_else(closed)?;
+    let mut conn = app.db.read().await?;
+    let user = ticket::visitor(&mut conn, id, secret, app.clock.now()).await?.ok_or_else(closed)?;
+    drop(conn);
     match path {
-        "/" | "/shuyu" | "/shuyu/" => shell::page(app, id, user, request).await,
+        "/" | "/shuyu" | "/shuyu/" => shell::page(app, door, (id, user), request).await,
         "/shuyu/state" => shell::state(app, id).await,
         _ if path.starts_with("/shuyu/") => Err(PageError::not_found()),
-        _ => lab(app, id, request).await,
+        _ => lab(app, door, id, request).await,
+    }
+}
+
+/// The sandbox whose door a path is.
+fn entered(path: &str, own: Option<SandboxId>) -> Option<SandboxId> {
+    match own {
+        Some(id) => (path == "/shuyu/enter").then_some(id),
+        None => path.strip_prefix("/shuyu/enter/")?.parse().ok(),
+    }
+}
+
+/// The value of a visit's cookie: on a shared origin it says which sandbox is visited, too.
+fn visit_value(door: &Door, id: SandboxId, secret: &str) -> String {
+    if door.is_shared() { format!("{id}.{secret}") } else { secret.to_owned() }
+}
+
+/// The sandbox that a request's cookie is a visit of, and the visit's secret.
+fn visited<'a>(door: &Door, own: Option<SandboxId>, headers: &'a HeaderMap) -> Option<(SandboxId, &'a str)> {
+    let value = visit::only_cookie(headers, visit_cookie(door))?;
+    match own {
+        Some(id) => Some((id, value)),
+        None => {
+            let (id, secret) = value.split_once('.')?;
+            Some((id.parse().ok()?, secret))
+        }
     }
 }
 
@@ -113,18 +170,8 @@ fn arrives(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && is(&SEC_FETCH_MODE, "navigate") && is(&SEC_FETCH_DEST, "document")
 }
 
-/// Whose visit a request's cookie is.
-async fn visitor(app: &App, id: SandboxId, headers: &HeaderMap) -> Result<Option<UserId>, PageError> {
-    let name = visit_cookie(app);
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let Some((_, secret)) = pairs.find(|(given, _)| *given == name) else { return Ok(None) };
-    let mut conn = app.db.read().await?;
-    Ok(ticket::visitor(&mut conn, id, secret, app.clock.now()).await?)
-}
-
 /// Hands a request on to the lab inside.
-async fn lab(app: &App, id: SandboxId, request: Request) -> Result<Response, PageError> {
+async fn lab(app: &App, door: &Door, id: SandboxId, request: Request) -> Result<Response, PageError> {
     let unavailable = || PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "sandbox-unreachable");
     let query = request.uri().query().unwrap_or_default();
     let verdict = policy::judge(request.method(), request.uri().path(), query);
@@ -143,12 +190,7 @@ async fn lab(app: &App, id: SandboxId, request: Request) -> Result<Response, Pag
         unavailable()
     })?;
     let token = HeaderValue::from_str(&format!("token {}", way_in.token)).map_err(|_| unavailable())?;
-    let way = Way {
-        ours: vec![visit_cookie(app).to_owned()],
-        token,
-        gauge: way_in.gauge,
-        clock: app.clock.clone(),
-    };
+    let way = Way { shared: door.is_shared(), token, gauge: way_in.gauge, clock: app.clock.clone() };
     match forward(stream, request, verdict, way).await {
         Ok(response) => Ok(response),
         Err(ForwardError::TooLarge(_)) => Err(PageError::plain(StatusCode::FORBIDDEN, "sandbox-export")),
@@ -184,6 +226,37 @@ mod tests {
         assert!(!request(Method::POST, &[]));
         assert!(!request(Method::POST, &[(ORIGIN, "null")]));
         assert!(request(Method::POST, &[(ORIGIN, own)]));
+    }
+
+    #[test]
+    fn on_a_shared_origin_the_visit_says_which_sandbox_is_meant() {
+        let id: SandboxId = "0198c0de-0000-7000-8000-000000000001".parse().unwrap();
+        let shared = Door::read("http://10.0.0.5:8081").unwrap();
+        let own = Door::read("https://{id}.box.example").unwrap();
+        let cookies = |text: &str| {
+            HeaderMap::from_iter([(axum::http::header::COOKIE, HeaderValue::from_str(text).unwrap())])
+        };
+        let told = format!("a=1; shuyu_sandbox={}", visit_value(&shared, id, "secret"));
+        assert_eq!(visited(&shared, None, &cookies(&told)), Some((id, "secret")));
+        for wrong in ["shuyu_sandbox=secret", "shuyu_sandbox=x.secret", "shuyu_session=1", "a"] {
+            assert_eq!(visited(&shared, None, &cookies(wrong)), None, "{wrong}");
+        }
+        let twice = format!("{told}; {told}");
+        assert_eq!(visited(&shared, None, &cookies(&twice)), None, "nobody can slip a second one in");
+        let told = format!("__Host-shuyu_sandbox={}", visit_value(&own, id, "secret"));
+        assert_eq!(visited(&own, Some(id), &cookies(&told)), Some((id, "secret")));
+        assert_eq!(entered(&format!("/shuyu/enter/{id}"), None), Some(id));
+        assert_eq!(entered("/shuyu/enter", Some(id)), Some(id));
+        assert_eq!((entered("/shuyu/enter", None), entered("/shuyu/enter/x", None)), (None, None));
+        assert_eq!(entered(&format!("/shuyu/enter/{id}"), Some(id)), None);
+    }
+
+    #[test]
+    fn every_cookie_of_ours_is_known() {
+        for ours in ["shuyu_session", "__Host-shuyu_session", "shuyu_sandbox", "SHUYU_LANG", " shuyu_flash"] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        assert!(!is_ours("_xsrf") && !is_ours("username-localhost-8888") && !is_ours("__Host-a"));
     }
 
     #[test]

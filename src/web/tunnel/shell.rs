@@ -7,9 +7,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-use super::visit_cookie;
+use super::{visit_cookie, visit_value};
 use crate::contest::db as contest_db;
 use crate::ids::{SandboxId, UserId};
+use crate::lab::door::Door;
 use crate::lab::model::Sandbox;
 use crate::lab::{db, gauge, ticket};
 use crate::web::error::PageError;
@@ -34,15 +35,15 @@ async fn open(app: &App, id: SandboxId) -> Result<Sandbox, PageError> {
 }
 
 /// Lets whoever brings a ticket in, once, and leaves the visit's cookie.
-pub(super) async fn enter(app: &App, id: SandboxId, query: &str) -> Result<Response, PageError> {
+pub(super) async fn enter(app: &App, door: &Door, id: SandboxId, query: &str) -> Result<Response, PageError> {
     let closed = || PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed");
     let secret = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).ok_or_else(closed)?;
     let sandbox = open(app, id).await?;
     let (visit, ends) = ticket::redeem(&app.house, &sandbox, secret).await?.ok_or_else(closed)?;
     let seconds = ends.duration_since(app.clock.now()).as_secs().max(0);
-    let secure = if app.settings.is_https() { "; Secure" } else { "" };
-    let name = visit_cookie(app);
-    let cookie = format!("{name}={visit}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
+    let secure = if door.is_https() { "; Secure" } else { "" };
+    let (name, value) = (visit_cookie(door), visit_value(door, id, &visit));
+    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
     let cookie = HeaderValue::from_str(&cookie).map_err(|error| PageError::internal(&error))?;
     let to = HeaderValue::from_static("/shuyu/");
     let kept = HeaderValue::from_static("no-store");
@@ -52,8 +53,8 @@ pub(super) async fn enter(app: &App, id: SandboxId, query: &str) -> Result<Respo
 /// The page around the lab: time left, what has been shown, and the lab in a frame.
 pub(super) async fn page(
     app: &App,
-    id: SandboxId,
-    user: UserId,
+    door: &Door,
+    (id, user): (SandboxId, UserId),
     request: Request,
 ) -> Result<Response, PageError> {
     use axum::extract::FromRequestParts as _;
@@ -71,6 +72,8 @@ pub(super) async fn page(
         .with("title", competition.title(locale))
         .with("back", &format!("{}/competitions/{}/sandbox", app.settings.public_url, competition.slug))
         .with("state", &state_of(app, &sandbox))
+        .with("overheard", &door.can_be_overheard())
+        .with("shared", &door.is_shared())
         .with("person", &user.to_string());
     let mut response = page.render()?;
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -80,6 +83,8 @@ pub(super) async fn page(
 /// What the shell shows of a sandbox.
 #[derive(Serialize)]
 struct StateView {
+    /// The sandbox: on a shared origin another may have been opened meanwhile.
+    id: String,
     state: &'static str,
     /// Seconds until the session is over.
     left_seconds: Option<i64>,
@@ -95,6 +100,7 @@ fn state_of(app: &App, sandbox: &Sandbox) -> StateView {
     let now = app.clock.now();
     let here = app.keeper.as_ref().and_then(|keeper| keeper.way_in(sandbox.id).ok());
     StateView {
+        id: sandbox.id.to_string(),
         state: sandbox.state.as_str(),
         left_seconds: sandbox.deadline_at.map(|end| end.duration_since(now).as_secs().max(0)),
         shown: here.map_or(0, |way| way.gauge.shown()),

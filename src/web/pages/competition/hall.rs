@@ -15,6 +15,7 @@ use crate::store::Connection;
 use crate::submission::quota::{self, Quota};
 use crate::web::App;
 use crate::web::error::PageError;
+use crate::web::hosts;
 use crate::web::lang::Lang;
 use crate::web::page::{Frame, Page};
 
@@ -334,6 +335,8 @@ impl Hall {
             best = board.best_row(team.id).map(|row| row.scores.clone());
             rank = board.best_rank(team.id);
         }
+        let offers_sandboxes = ask::is_offered(&self.competition);
+        let sandboxes = offers_sandboxes && !hosts::alive(app, &mut conn).await?.is_empty();
         let (from, length) = self.span();
         let today = (self.now.as_millisecond() - from) as f64 / length * 1000.0;
         Ok(Head {
@@ -360,8 +363,8 @@ impl Hall {
             rank,
             primary: primary_column(&self.competition, self.locale),
             board_shown: self.sees_board(),
-            sandboxes: app.keeper.is_some() && ask::is_offered(&self.competition),
-            offers_sandboxes: ask::is_offered(&self.competition),
+            sandboxes,
+            offers_sandboxes,
         })
     }
 

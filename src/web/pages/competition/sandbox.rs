@@ -1,8 +1,8 @@
 //! The participant's sandbox: ask for one, wait for it, go into it, stop it.
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
@@ -14,15 +14,15 @@ use super::packages::PackagesView;
 use crate::airlock::lane3::{self, Way};
 use crate::ids::UserId;
 use crate::lab::ask::{self, AskError, Place};
+use crate::lab::door::Door;
 use crate::lab::model::{Grant, Sandbox, State as Stands, Used, Wanted};
 use crate::lab::{db, homes, ticket};
 use crate::sandbox::{OutboxFile, OutboxLimits, OutboxListing};
-use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::gauges::{self, Gauges};
 use crate::web::guard::User;
 use crate::web::page::Frame;
-use crate::web::tunnel;
+use crate::web::{App, hosts, tunnel};
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -55,6 +55,8 @@ struct SandboxView {
     memory_kills: i64,
     restored_from: Option<Timestamp>,
     place: Option<Place>,
+    /// Whether another process holds it, which alone knows its gauges and its outbox.
+    elsewhere: bool,
 }
 
 impl SandboxView {
@@ -76,6 +78,7 @@ impl SandboxView {
             memory_kills: s.memory_kills,
             restored_from: s.restored_from,
             place,
+            elsewhere: hosts::is_elsewhere(app, s),
         }
     }
 }
@@ -175,7 +178,8 @@ impl From<OutboxListing> for OutboxView {
 
 /// What lies in the outbox of a sandbox, while it is open; `None` when it is not.
 async fn outbox(app: &App, sandbox: Option<&Sandbox>) -> Option<OutboxView> {
-    let sandbox = sandbox.filter(|s| matches!(s.state, Stands::Ready | Stands::Paused))?;
+    let open = |s: &&Sandbox| matches!(s.state, Stands::Ready | Stands::Paused);
+    let sandbox = sandbox.filter(open).filter(|s| !hosts::is_elsewhere(app, s))?;
     let listed = app.keeper.as_ref()?.outbox(sandbox.id).await;
     Some(match listed {
         Ok(listing) => listing.into(),
@@ -208,12 +212,15 @@ async fn page(
 ) -> Result<Response, PageError> {
     let hall = hall(&app, &frame, &slug).await?;
     let sandbox = own(&app, &hall, &user).await?;
+    let mut conn = app.db.read().await?;
+    let hosts = hosts::alive(&app, &mut conn).await?;
     let mut view = None;
     if let Some(s) = &sandbox {
-        let places = i64::from(app.settings.sandboxes.places);
-        let place = ask::place(&mut *app.db.read().await?, s.id, places).await?;
+        let place = ask::place(&mut conn, s.id, hosts::places(&hosts)).await?;
         view = Some(SandboxView::of(&app, s, place));
     }
+    drop(conn);
+    let doors: Vec<&Door> = hosts.iter().map(|host| &host.door).collect();
     let grant = Grant::of(hall.competition.definition.sandbox.as_ref());
     let mut page = hall
         .page(&app, &frame, "competition/sandbox.html", "sandbox")
@@ -228,9 +235,11 @@ async fn page(
         .with("file_bytes", &lane3::FILE_BYTES)
         .with("rows", &lane3::ROWS)
         .with("columns", &lane3::COLUMNS)
-        .with("reachable", &!app.settings.sandboxes.host.is_empty())
+        .with("reachable", &(app.door.is_some() || !doors.is_empty()))
+        .with("overheard", &doors.iter().any(|door| door.can_be_overheard()))
+        .with("shared", &doors.iter().any(|door| door.is_shared()))
         .render()?;
-    if let Some(policy) = tunnel::policy(&app) {
+    if let Some(policy) = tunnel::policy(&hosts) {
         page.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }
     Ok(page)
@@ -274,8 +283,12 @@ async fn enter(
     if !matches!(sandbox.state, Stands::Ready | Stands::Paused) {
         return Ok(frame.go(&format!("{}/sandbox", hall.base())));
     }
+    let hosts = hosts::alive(&app, &mut *app.db.read().await?).await?;
+    let door = hosts::door_to(&hosts, &sandbox);
+    let door =
+        door.ok_or_else(|| PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "sandbox-unreachable"))?;
     let secret = ticket::make(&app.house, &sandbox).await?;
-    Ok(frame.go(&tunnel::address(&app, sandbox.id, &secret)))
+    Ok(frame.go(&door.entrance(sandbox.id, &secret)))
 }
 
 #[derive(Deserialize)]

@@ -13,13 +13,13 @@ use crate::lab::ask::{self, Place};
 use crate::lab::desk::{self, Line, Totals};
 use crate::lab::model::{Grant, State as Stands, Used, Wanted};
 use crate::sandbox::ImageTable;
-use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::gauges::{self, Gauges};
 use crate::web::guard::User;
 use crate::web::page::{Frame, Notice};
 use crate::web::pages::competition::hall::Hall;
 use crate::web::pages::competition::sandbox::GrantView;
+use crate::web::{App, hosts};
 
 /// Sandboxes that are over and listed.
 const LISTED: i64 = 50;
@@ -80,12 +80,16 @@ struct LineView {
     reason: String,
     said: String,
     has_log: bool,
+    /// The worker that holds it, where that is another process than this.
+    elsewhere: bool,
+    host: Option<String>,
 }
 
 fn view(app: &App, line: Line, place: Option<Place>) -> LineView {
     let s = line.sandbox;
     let stopping = s.wanted != Wanted::Running && s.state.takes_a_place();
     let gauges = gauges::of(app, s.id);
+    let elsewhere = hosts::is_elsewhere(app, &s);
     LineView {
         id: s.id.to_string(),
         login: line.login,
@@ -101,6 +105,8 @@ fn view(app: &App, line: Line, place: Option<Place>) -> LineView {
         used: s.used.into(),
         has_log: line.has_log || gauges.is_some(),
         gauges,
+        elsewhere,
+        host: s.host,
         memory_kills: s.memory_kills,
         place,
         message: s.message,
@@ -152,8 +158,9 @@ async fn enter(app: &App, frame: &Frame, slug: &str) -> Result<Hall, PageError> 
 async fn page(frame: Frame, State(app): State<App>, Path(slug): Path<String>) -> Result<Response, PageError> {
     let hall = enter(&app, &frame, &slug).await?;
     let id = hall.competition.id;
-    let places = i64::from(app.settings.sandboxes.places);
     let mut conn = app.db.read().await?;
+    let hosts = hosts::alive(&app, &mut conn).await?;
+    let places = hosts::places(&hosts);
     let (mut open, mut waiting) = (Vec::new(), Vec::new());
     for line in desk::open(&mut conn, id).await? {
         match line.sandbox.state {
@@ -182,7 +189,8 @@ async fn page(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
         .with("image", &grant.image)
         .with("grant", &GrantView::from(grant))
         .with("images", &images(&app).await)
-        .with("keeper", &app.keeper.is_some())
+        .with("keeper", &!hosts.is_empty())
+        .with("here", &app.keeper.is_some())
         .with("longest", &desk::LONGEST)
         .with("keep_days", &app.settings.sandboxes.keep_homes_days)
         .render()
@@ -294,6 +302,8 @@ async fn log(
         .with("log", &log.map(|(text, _)| text))
         .with("cut", &log.is_some_and(|(_, cut)| cut))
         .with("person", &person)
+        .with("elsewhere", &hosts::is_elsewhere(&app, &sandbox))
+        .with("worker", &sandbox.host)
         .with("state", sandbox.state.as_str())
         .render()
 }
