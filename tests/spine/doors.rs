@@ -1,8 +1,8 @@
 //! The real binary: how browsers reach sandboxes where all share a port, and where a worker elsewhere
 //! holds them.
 
-use super::labs::offered;
 use super::processes::Process;
+use super::spares::published;
 use super::support::{Browser, PASSWORD, leftovers};
 use super::world::World;
 use shuyu::config::Settings;
@@ -51,7 +51,7 @@ async fn stopped(world: &World, person: &Browser, slug: &str) {
 #[tokio::test]
 async fn on_a_network_without_names_all_sandboxes_share_a_port() {
     let world = World::new().await;
-    let (one, two) = (offered(&world, "one").await, offered(&world, "two").await);
+    let (one, two) = (published(&world, "one").await, published(&world, "two").await);
     let alice = world.contestant(&one, "alice").await;
     world.register(&two, alice).await;
     let (main, port) = (free_port(), free_port());
@@ -141,7 +141,7 @@ async fn on_a_network_without_names_all_sandboxes_share_a_port() {
 #[tokio::test]
 async fn a_worker_elsewhere_holds_the_sandboxes_and_the_pages_come_and_go() {
     let world = World::large().await;
-    let contest = offered(&world, "far").await;
+    let contest = published(&world, "far").await;
     world.contestant(&contest, "alice").await;
     let (main, port) = (free_port(), free_port());
     let public = format!("http://{main}");
@@ -198,7 +198,7 @@ async fn a_worker_elsewhere_holds_the_sandboxes_and_the_pages_come_and_go() {
     inside.get_with(again.strip_prefix(origin).unwrap(), &here[..1]).await.see_other("/shuyu/");
 
     stopped(&world, &alice, "far").await;
-    inside.get_with("/lab", &here[..1]).await.is(401);
+    inside.get_with("/shuyu/", &here[..1]).await.is(401);
     let settings = worker.stop();
     world.assert_clean(&settings);
     // it said that it stops: nobody waits for it

@@ -11,7 +11,7 @@ use shuyu::lab::model::{State, Wanted};
 use super::labs::{answer, keep, offered, open, until_it_is};
 use super::world::{Contest, World};
 
-async fn published(world: &World, slug: &str) -> Contest {
+pub(super) async fn published(world: &World, slug: &str) -> Contest {
     let contest = offered(world, slug).await;
     import::publish(&world.house, slug, Some(contest.organizer)).await.unwrap();
     contest
