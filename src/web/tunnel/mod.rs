@@ -10,11 +10,14 @@ mod frames;
 mod policy;
 mod shell;
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::header::{COOKIE, HOST, HeaderName, ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 
 use self::forward::{ForwardError, Way, forward};
 use self::policy::Verdict;
@@ -24,6 +27,10 @@ use super::layers;
 use crate::ids::{SandboxId, UserId};
 use crate::lab::keeper::{LAB_PORT, ReachError};
 use crate::lab::ticket;
+use crate::store::StoreError;
+
+/// How often it is asked whether the visit of a connection that stays open still holds.
+const LOOKED_AT: Duration = Duration::from_secs(5);
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -82,14 +89,14 @@ async fn answer(app: &App, id: SandboxId, request: Request) -> Result<Response, 
     if !arrives && !is_from(&origin(app, id), request.method(), request.headers()) {
         return Err(PageError::plain(StatusCode::FORBIDDEN, "cross-site"));
     }
-    let Some(user) = visitor(app, id, request.headers()).await? else {
-        return Err(PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed"));
-    };
+    let closed = || PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed");
+    let secret = visit_of(app, request.headers()).ok_or_else(closed)?.to_owned();
+    let user = visitor(app, id, &secret).await?.ok_or_else(closed)?;
     match path {
         "/" | "/shuyu" | "/shuyu/" => shell::page(app, id, user, request).await,
         "/shuyu/state" => shell::state(app, id).await,
         _ if path.starts_with("/shuyu/") => Err(PageError::not_found()),
-        _ => lab(app, id, request).await,
+        _ => lab(app, id, secret, request).await,
     }
 }
 
@@ -97,7 +104,8 @@ async fn answer(app: &App, id: SandboxId, request: Request) -> Result<Response, 
 /// a page elsewhere embeds or fetches not at all.
 fn is_from(origin: &str, method: &Method, headers: &HeaderMap) -> bool {
     let changes = !matches!(*method, Method::GET | Method::HEAD) || headers.contains_key(UPGRADE);
-    let own = headers.get(ORIGIN).map(|given| given.as_bytes() == origin.as_bytes());
+    let mut given = headers.get_all(ORIGIN).iter().peekable();
+    let own = given.peek().is_some().then(|| given.all(|given| given.as_bytes() == origin.as_bytes()));
     let site = headers.get(SEC_FETCH_SITE).and_then(|site| site.to_str().ok());
     match own {
         Some(own) => own,
@@ -113,18 +121,30 @@ fn arrives(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && is(&SEC_FETCH_MODE, "navigate") && is(&SEC_FETCH_DEST, "document")
 }
 
-/// Whose visit a request's cookie is.
-async fn visitor(app: &App, id: SandboxId, headers: &HeaderMap) -> Result<Option<UserId>, PageError> {
+/// The secret of a visit that a request brings.
+fn visit_of<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
     let name = visit_cookie(app);
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let Some((_, secret)) = pairs.find(|(given, _)| *given == name) else { return Ok(None) };
+    pairs.find_map(|(given, secret)| (given == name).then_some(secret))
+}
+
+/// Whose visit it is.
+async fn visitor(app: &App, id: SandboxId, secret: &str) -> Result<Option<UserId>, StoreError> {
     let mut conn = app.db.read().await?;
-    Ok(ticket::visitor(&mut conn, id, secret, app.clock.now()).await?)
+    ticket::visitor(&mut conn, id, secret, app.clock.now()).await
+}
+
+/// Ends when a visit does: its person signs out, is removed, or the session is over.
+async fn visit_over(app: App, id: SandboxId, secret: String) {
+    // a database that cannot be asked ends nobody's work
+    while !matches!(visitor(&app, id, &secret).await, Ok(None)) {
+        tokio::time::sleep(LOOKED_AT).await;
+    }
 }
 
 /// Hands a request on to the lab inside.
-async fn lab(app: &App, id: SandboxId, request: Request) -> Result<Response, PageError> {
+async fn lab(app: &App, id: SandboxId, visit: String, request: Request) -> Result<Response, PageError> {
     let unavailable = || PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "sandbox-unreachable");
     let query = request.uri().query().unwrap_or_default();
     let verdict = policy::judge(request.method(), request.uri().path(), query);
@@ -144,10 +164,10 @@ async fn lab(app: &App, id: SandboxId, request: Request) -> Result<Response, Pag
     })?;
     let token = HeaderValue::from_str(&format!("token {}", way_in.token)).map_err(|_| unavailable())?;
     let way = Way {
-        ours: vec![visit_cookie(app).to_owned()],
         token,
         gauge: way_in.gauge,
         clock: app.clock.clone(),
+        visit: visit_over(app.clone(), id, visit).boxed().shared(),
     };
     match forward(stream, request, verdict, way).await {
         Ok(response) => Ok(response),
@@ -184,6 +204,12 @@ mod tests {
         assert!(!request(Method::POST, &[]));
         assert!(!request(Method::POST, &[(ORIGIN, "null")]));
         assert!(request(Method::POST, &[(ORIGIN, own)]));
+        let both: HeaderMap = [(ORIGIN, HeaderValue::from_static(own))].into_iter().collect();
+        let both = [own, foreign].iter().fold(both, |mut headers, origin| {
+            headers.append(ORIGIN, HeaderValue::from_static(origin));
+            headers
+        });
+        assert!(!is_from(own, &Method::POST, &both), "two say two things");
     }
 
     #[test]
