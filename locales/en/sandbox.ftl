@@ -165,6 +165,7 @@ sandbox-ended-removed = You do not take part any more. Your files are kept for a
 sandbox-ended-session = Its longest session was over. Your files are kept; open it again.
 sandbox-ended-idle = Nobody had used it for long. Your files are kept; open it again.
 sandbox-ended-lab = The lab in it ended. Your files are kept; open it again. The organizer can read its log.
+sandbox-ended-engine = Its host failed, and it was stopped. Your files are kept; open it again.
 sandbox-failed-copy = Your files are not on this host, and their copy could not be fetched. They are not lost: try again later, or tell the organizer.
 shell-home-little = Less than a tenth of your home is free: delete what you do not need.
 shell-home-no-bytes = Your home is full and nothing can be saved: delete what you do not need.

@@ -162,6 +162,7 @@ sandbox-ended-removed = 您已不在该竞赛中，沙箱已停止，文件暂�
 sandbox-ended-session = 已到单次最长使用时间，沙箱已停止，文件保留；可重新打开。
 sandbox-ended-idle = 长时间无人使用，沙箱已停止，文件保留；可重新打开。
 sandbox-ended-lab = 沙箱内的 JupyterLab 已结束，文件保留；可重新打开。主办方可查看日志。
+sandbox-ended-engine = 沙箱主机出现故障，沙箱已停止，文件保留；可重新打开。
 sandbox-failed-copy = 您的文件不在这台主机上，备份也未能取回。文件没有丢失，请稍后再试或联系主办方。
 shell-home-little = 个人目录剩余空间不足一成，请删除不需要的文件。
 shell-home-no-bytes = 个人目录已满，保存会失败，请删除不需要的文件。

@@ -120,13 +120,14 @@ pub async fn held_by(conn: &mut Connection, host: &str) -> Result<Vec<Sandbox>, 
     rows.iter().map(sandbox).collect()
 }
 
-/// Sandboxes that wait for a place, in the order in which they get one: the competition that holds the
-/// fewest first, then by age.
+/// Sandboxes that wait for a place, in the order in which they get one when nobody who has one leaves: the
+/// competition that then holds the fewest first, then by age.
 const WAITING: &str = "FROM sandboxes w LEFT JOIN (SELECT competition_id, COUNT(*) AS n FROM sandboxes \
      WHERE state IN ('starting', 'ready', 'paused', 'stopping') AND ended_at IS NULL \
      GROUP BY competition_id) held ON held.competition_id = w.competition_id \
      WHERE w.state = 'waiting' AND w.ended_at IS NULL";
-const IN_TURN: &str = "ORDER BY COALESCE(held.n, 0), w.requested_at, w.id";
+const IN_TURN: &str = "ORDER BY COALESCE(held.n, 0) + ROW_NUMBER() OVER \
+     (PARTITION BY w.competition_id ORDER BY w.requested_at, w.id), w.requested_at, w.id";
 
 /// How long a worker must not have been heard of before another takes over the homes on its disk.
 const LOST: SignedDuration = SignedDuration::from_mins(15);

@@ -13,6 +13,9 @@ pub const BUDGET: u64 = 512 << 20;
 pub const RATE: u64 = 4 << 20;
 /// How much may go out at once, in bytes.
 pub const BURST: u64 = 32 << 20;
+/// How much of the interface's own files a session may load without its counting, in bytes: the whole of
+/// it some times over. A home may hold settings that put other files there, so the rest counts as content.
+pub const INTERFACE: u64 = 64 << 20;
 
 /// The session has shown as much as it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +32,8 @@ pub struct Gauge {
     shown: AtomicU64,
     /// Of these, what has been taken for the database.
     written: AtomicU64,
+    /// Of the interface, loaded in the session.
+    interface: AtomicU64,
     /// When a person last did something, in milliseconds since 1970; 0: not yet.
     active: AtomicI64,
     kernels: AtomicI64,
@@ -61,6 +66,7 @@ impl Gauge {
         Self {
             shown: shown.into(),
             written: shown.into(),
+            interface: 0.into(),
             active: 0.into(),
             kernels: 0.into(),
             terminals: 0.into(),
@@ -83,6 +89,17 @@ impl Gauge {
         bucket.at = now;
         let above = bucket.level.saturating_sub(BURST);
         Ok(Duration::from_millis(above.saturating_mul(1000) / RATE))
+    }
+
+    /// Counts what goes to a browser of the interface itself, as content once it is more than [`INTERFACE`].
+    ///
+    /// # Errors
+    /// [`Spent`], as of [`Gauge::show`].
+    pub fn load(&self, bytes: u64, now: Timestamp) -> Result<Duration, Spent> {
+        match self.interface.fetch_add(bytes, Ordering::Relaxed) {
+            0..INTERFACE => Ok(Duration::ZERO),
+            _ => self.show(bytes, now),
+        }
     }
 
     /// Whether anything more may be shown.
@@ -152,6 +169,19 @@ mod tests {
         assert_eq!(gauge.show(1, at(3600)), Err(Spent));
         // a service that was restarted goes on counting
         assert_eq!(Gauge::new(BUDGET, at(0)).show(1, at(0)), Err(Spent));
+    }
+
+    #[test]
+    fn the_interface_is_free_as_often_as_a_person_needs_it() {
+        let now = Timestamp::UNIX_EPOCH;
+        let gauge = Gauge::new(0, now);
+        assert_eq!(gauge.load(INTERFACE, now), Ok(Duration::ZERO));
+        assert_eq!(gauge.shown(), 0);
+        assert_eq!(gauge.load(BURST + RATE, now), Ok(Duration::from_secs(1)));
+        assert_eq!(gauge.shown(), BURST + RATE);
+        assert_eq!(Gauge::new(BUDGET, now).load(1, now), Ok(Duration::ZERO), "a page that says why");
+        gauge.show(BUDGET, now).unwrap();
+        assert_eq!(gauge.load(1, now), Err(Spent));
     }
 
     #[test]

@@ -157,6 +157,14 @@ pub enum ReachError {
     Store(#[from] StoreError),
 }
 
+impl Held {
+    /// Whether its container ended behind our back, as when the engine was restarted. While the engine does
+    /// not answer, nobody knows.
+    async fn has_gone(&self) -> bool {
+        !self.relay.connected() && self.sandbox.state().await.is_ok_and(|state| !lives(state))
+    }
+}
+
 impl Keeper {
     /// A keeper that holds nothing yet.
     pub fn new(means: Means) -> Self {
@@ -439,6 +447,8 @@ impl Keeper {
             Some("idle")
         } else if held.relay.ended().is_some() {
             Some("lab")
+        } else if held.has_gone().await {
+            Some("engine")
         } else {
             None
         };

@@ -50,7 +50,8 @@ pub fn router(app: App) -> Router {
     let probes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics));
+        .route("/metrics", get(health::metrics))
+        .layer(middleware::from_fn_with_state(app.clone(), tunnel::own_origin));
     quick
         .merge(long)
         .merge(limited_api)

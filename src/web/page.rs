@@ -15,7 +15,7 @@ use super::App;
 use super::error::{Explain, FieldFault, PageError, WordedFault};
 use super::lang::Lang;
 use super::templates::TemplateError;
-use super::visit::Visit;
+use super::visit::{LANG_COOKIE, Visit};
 use super::words::Args;
 use crate::people::{Actor, Signed};
 
@@ -112,6 +112,13 @@ impl Frame {
     /// The language of the page.
     pub fn lang(&self) -> Lang {
         self.lang
+    }
+
+    /// The same in the language of an account, where no other was chosen on this browser.
+    pub fn speaking(self, account: &str) -> Self {
+        let chosen = self.visit.cookie(LANG_COOKIE).is_some();
+        let lang = Lang::from_tag(account).filter(|_| !chosen).unwrap_or(self.lang);
+        Self { lang, ..self }
     }
 
     /// Who is signed in.

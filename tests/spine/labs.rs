@@ -95,7 +95,10 @@ async fn places_go_round_the_competitions_and_then_by_age() {
         world.clock.shift(1_000);
     }
     let mut conn = world.house.db.read().await.unwrap();
-    assert_eq!(ask::place(&mut conn, asked[2].id, 2).await.unwrap().unwrap().ahead, 2);
+    for (number, ahead) in [0, 2, 3, 1].into_iter().enumerate() {
+        let told = ask::place(&mut conn, asked[number].id, 2).await.unwrap().unwrap();
+        assert_eq!(told.ahead, ahead, "they are told the order in which they come");
+    }
     drop(conn);
     let mut order = Vec::new();
     while let Some(user) = next(&world).await {

@@ -73,9 +73,15 @@ impl TestApp {
 
     /// Starts a service that holds sandboxes. Needs root and the Docker engine.
     pub async fn start_keeping() -> Self {
+        Self::start_keeping_with(|_| {}).await
+    }
+
+    /// The same after `change` changed its settings.
+    pub async fn start_keeping_with(change: impl FnOnce(&mut Settings)) -> Self {
         let on_this_port = |settings: &mut Settings| {
             let port = settings.public_url.rsplit(':').next().unwrap();
             settings.sandboxes.host = format!("{{id}}.localhost:{port}");
+            change(settings);
         };
         Self::start_as(on_this_port, true).await
     }

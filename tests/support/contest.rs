@@ -122,10 +122,15 @@ impl TestApp {
 
     /// The same of a competition that offers sandboxes.
     pub async fn import_with_sandboxes(&self, wanted: &Wanted, slug: &str, owner: &str) {
+        self.import_offering("{image: python}", wanted, slug, owner).await;
+    }
+
+    /// The same, granting what `sandbox` says.
+    pub async fn import_offering(&self, sandbox: &str, wanted: &Wanted, slug: &str, owner: &str) {
         let directory = tempfile::tempdir().unwrap();
         let root = bundle_in(directory.path(), wanted);
         let yaml = fs::read_to_string(root.join("competition.yaml")).unwrap();
-        fs::write(root.join("competition.yaml"), format!("{yaml}  sandbox: {{image: python}}\n")).unwrap();
+        fs::write(root.join("competition.yaml"), format!("{yaml}  sandbox: {sandbox}\n")).unwrap();
         self.import_from(&root, slug, owner).await;
     }
 

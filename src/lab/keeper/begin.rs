@@ -23,8 +23,8 @@ use crate::lab::guide::{self, GuideError};
 use crate::lab::model::{Grant, Home as Known, Sandbox, State};
 use crate::lab::{data, db, starter};
 use crate::sandbox::{
-    self, Found, Home, HomeQuota, InteractiveSpec, ReadOnlyBind, Relay, RelayLimits, Resources, SandboxError,
-    SandboxState,
+    self, Found, Home, HomeError, HomeQuota, InteractiveSpec, ReadOnlyBind, Relay, RelayLimits, Resources,
+    SandboxError, SandboxState,
 };
 use crate::store::{ObjectError, StoreError};
 
@@ -51,7 +51,7 @@ pub(super) enum BeginError {
     #[error("the lab did not answer within {} s", COMING_UP.as_secs())]
     Silent,
     #[error("the lab ended with code {0}")]
-    Ended(i32),
+    Ended(i64),
     #[error(transparent)]
     Objects(#[from] ObjectError),
     #[error(transparent)]
@@ -207,7 +207,13 @@ impl Keeper {
     async fn furnished_home(&self, asked: &Asked<'_>, container: SandboxId) -> Result<Home, BeginError> {
         let Means { house, data_dir, .. } = self.means();
         let Asked { sandbox, home, competition, phases, .. } = asked;
-        let opened = self.open_home(sandbox, container, home, quota(home.bytes)).await?;
+        let mut opened = self.open_home(sandbox, container, home, quota(home.bytes)).await;
+        if matches!(opened, Err(HomeGone::Disk(SandboxError::Home(HomeError::InUse { .. })))) {
+            // the engine was away when the last sandbox was to be put away
+            self.reap().await;
+            opened = self.open_home(sandbox, container, home, quota(home.bytes)).await;
+        }
+        let opened = opened?;
         if let Err(error) = starter::put(house, data_dir, competition, phases, &opened).await {
             tracing::warn!(sandbox = %sandbox.id, %error, "a home has no notebook to start from");
         }
@@ -228,7 +234,7 @@ impl Keeper {
         // one made when the competition granted more keeps that
         spec.home = quota(asked.home.bytes);
         let container = means.engine.start_sandbox(spec, Some(&home)).await?;
-        jupyter::until_it_answers(&relay, &token).await?;
+        jupyter::until_it_answers(&container, &relay, &token).await?;
         self.hold(asked, (container, home, relay, token), 0);
         Ok(())
     }
@@ -242,7 +248,7 @@ impl Keeper {
         self.note_container(asked.sandbox, container.id(), &token, used).await?;
         container.claim(&home).await?;
         container.unpause().await?;
-        jupyter::until_it_answers(&relay, &token).await?;
+        jupyter::until_it_answers(&container, &relay, &token).await?;
         self.hold(asked, (container, home, relay, token), used);
         Ok(())
     }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::LAB_PORT;
 use super::begin::BeginError;
-use crate::sandbox::Relay;
+use crate::sandbox::{Relay, Sandbox, SandboxState};
 
 /// How long it may take to answer.
 pub(super) const COMING_UP: Duration = Duration::from_secs(90);
@@ -15,6 +15,10 @@ const ASKED: Duration = Duration::from_millis(100);
 /// What its page asks for first. Asked before anybody comes, it is read and reckoned by then.
 const FIRST_ASKED: [&str; 4] =
     ["/lab", "/lab/api/settings", "/lab/api/translations/zh_CN", "/api/kernelspecs"];
+
+/// A terminal begins in the home: the server itself stands at `/`, since the home may come later.
+const TERMINAL: &str = "--ServerApp.terminado_settings={'shell_command': \
+                        ['/bin/bash', '-c', '[ $PWD = / ] && cd; exec /bin/bash']}";
 
 /// JupyterLab on a loopback port, started by the relay. Who comes in is known before.
 pub(super) fn command() -> Vec<String> {
@@ -35,6 +39,7 @@ pub(super) fn command() -> Vec<String> {
         "--ServerApp.quit_button=False",
         "--ServerApp.shutdown_no_activity_timeout=0",
         "--ServerApp.terminals_enabled=True",
+        TERMINAL,
         "--LabApp.extension_manager=readonly",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -48,7 +53,6 @@ pub(super) fn command() -> Vec<String> {
 pub(super) fn environment(token: &str) -> Vec<(String, String)> {
     let pairs = [
         ("JUPYTER_TOKEN", token),
-        ("JUPYTER_PLATFORM_DIRS", "1"),
         ("JUPYTER_RUNTIME_DIR", "/tmp/jupyter/runtime"),
         ("JUPYTER_DATA_DIR", "/tmp/jupyter/data"),
         ("JUPYTER_CONFIG_DIR", "/tmp/jupyter/config"),
@@ -58,20 +62,35 @@ pub(super) fn environment(token: &str) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
-/// Waits until it answers a request.
-pub(super) async fn until_it_answers(relay: &Relay, token: &str) -> Result<(), BeginError> {
+/// Waits until it answers a request, or its container has ended.
+pub(super) async fn until_it_answers(
+    container: &Sandbox,
+    relay: &Relay,
+    token: &str,
+) -> Result<(), BeginError> {
     let answered = async {
-        loop {
+        while !answers(relay, token, "/api/status").await {
             if let Some(code) = relay.ended() {
-                return Err(BeginError::Ended(code));
-            }
-            if answers(relay, token, "/api/status").await {
-                return Ok(());
+                return Err(BeginError::Ended(code.into()));
             }
             tokio::time::sleep(ASKED).await;
         }
+        Ok(())
     };
-    tokio::time::timeout(COMING_UP, answered).await.unwrap_or(Err(BeginError::Silent))
+    // one that ends at once may not come to tell the relay's other end
+    let ended = async {
+        match container.ended().await {
+            Ok(SandboxState::Stopped { code, .. }) => Err(BeginError::Ended(code)),
+            _ => std::future::pending().await,
+        }
+    };
+    let either = async {
+        tokio::select! {
+            answered = answered => answered,
+            ended = ended => ended,
+        }
+    };
+    tokio::time::timeout(COMING_UP, either).await.unwrap_or(Err(BeginError::Silent))
 }
 
 /// Asks for what a browser will ask for first.

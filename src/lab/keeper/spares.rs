@@ -216,7 +216,7 @@ impl Keeper {
         let until = since.checked_add(FRESH).and_then(|at| at.checked_add(session)).unwrap_or(Timestamp::MAX);
         let spec = self.spec(id, &kind, &token, socket_dir, until);
         let container = self.means().engine.start_sandbox(spec, None).await?;
-        jupyter::until_it_answers(&relay, &token).await?;
+        jupyter::until_it_answers(&container, &relay, &token).await?;
         jupyter::warm_up(&relay, &token).await;
         container.pause().await?;
         Ok(Spare { kind, container, relay, token, since })

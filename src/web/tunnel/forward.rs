@@ -13,6 +13,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
@@ -67,6 +68,8 @@ pub(super) struct Way {
     pub gauge: Arc<Gauge>,
     /// The time.
     pub clock: Clock,
+    /// Over when the visit is: a connection that stays open ends with it.
+    pub visit: Shared<BoxFuture<'static, ()>>,
 }
 
 /// Hands a request on over a fresh connection to the server inside.
@@ -82,10 +85,13 @@ where
     if verdict != Verdict::Interface {
         way.gauge.check()?;
     }
-    let upgrade = request.headers().get(UPGRADE).cloned().filter(|_| wants_upgrade(request.headers()));
-    let theirs = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    let upgrades = wants_websocket(request.headers());
+    let theirs = upgrades.then(|| hyper::upgrade::on(&mut request));
     note(&way, request.method(), request.uri().path());
-    inward(request.headers_mut(), &way, upgrade);
+    inward(request.headers_mut(), &way);
+    if upgrades {
+        request.headers_mut().extend(websocket());
+    }
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
@@ -98,6 +104,7 @@ where
         *request.uri_mut() = uri;
     }
     let mut answer = sender.send_request(request).await?;
+    outward(answer.headers_mut(), &way);
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         if let Some(theirs) = theirs {
             let inside = hyper::upgrade::on(&mut answer);
@@ -107,21 +114,27 @@ where
                 }
             });
         }
+        answer.headers_mut().extend(websocket());
         return Ok(answer.map(|_| Body::empty()));
     }
-    outward(answer.headers_mut(), &way);
     if verdict == Verdict::Capped
         && let Some(length) = length(answer.headers()).filter(|length| *length > policy::SHOWN_AT_ONCE)
     {
         return Err(ForwardError::TooLarge(length));
     }
-    let counted = verdict != Verdict::Interface;
-    Ok(answer.map(|body| if counted { shown(Body::new(body), way) } else { Body::new(body) }))
+    Ok(answer.map(|body| shown(Body::new(body), verdict, way)))
 }
 
-fn wants_upgrade(headers: &HeaderMap) -> bool {
+fn wants_websocket(headers: &HeaderMap) -> bool {
     let words = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    words.flat_map(|line| line.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"))
+    let upgrades =
+        words.flat_map(|line| line.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
+    upgrades && headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// What makes a WebSocket of a connection (RFC 6455, section 4).
+fn websocket() -> [(HeaderName, HeaderValue); 2] {
+    [(CONNECTION, HeaderValue::from_static("upgrade")), (UPGRADE, HeaderValue::from_static("websocket"))]
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
@@ -144,8 +157,8 @@ fn note(way: &Way, method: &Method, path: &str) {
 }
 
 /// The headers as they go in: without our cookies and the browser's own credentials.
-fn inward(headers: &mut HeaderMap, way: &Way, upgrade: Option<HeaderValue>) {
-    for name in &HOP_BY_HOP {
+fn inward(headers: &mut HeaderMap, way: &Way) {
+    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]) {
         headers.remove(name);
     }
     let kept: Vec<String> = headers
@@ -165,16 +178,6 @@ fn inward(headers: &mut HeaderMap, way: &Way, upgrade: Option<HeaderValue>) {
     }
     headers.insert(AUTHORIZATION, way.token.clone());
     headers.insert(HOST, HeaderValue::from_static("localhost"));
-    match upgrade {
-        Some(protocol) => {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, protocol);
-        }
-        None => {
-            headers.remove(CONNECTION);
-            headers.remove(UPGRADE);
-        }
-    }
 }
 
 /// The headers as they come out: the server inside can neither set a cookie of ours nor speak for the
@@ -211,13 +214,25 @@ fn may_be_set(cookie: &str) -> bool {
     !name.trim().is_empty() && !is_ours(name) && !parts.any(names_a_domain)
 }
 
-/// A body that is counted and slowed as it goes out, and breaks off when the budget is spent.
-fn shown(body: Body, way: Way) -> Body {
+/// A body that is counted and slowed as it goes out, and breaks off when the budget is spent, or what may
+/// be shown at once: its length is what the server inside says.
+fn shown(body: Body, verdict: Verdict, way: Way) -> Body {
+    let mut passed = 0;
     let pieces = body.into_data_stream().then(move |piece| {
         let way = way.clone();
+        let length = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        passed += length;
+        let too_large = verdict == Verdict::Capped && passed > policy::SHOWN_AT_ONCE;
         async move {
             let piece: Bytes = piece.map_err(std::io::Error::other)?;
-            let wait = way.gauge.show(piece.len() as u64, way.clock.now()).map_err(std::io::Error::other)?;
+            if too_large {
+                return Err(std::io::Error::other(ForwardError::TooLarge(passed)));
+            }
+            let wait = match verdict {
+                Verdict::Interface => way.gauge.load(length, way.clock.now()),
+                _ => way.gauge.show(length, way.clock.now()),
+            };
+            let wait = wait.map_err(std::io::Error::other)?;
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
@@ -227,8 +242,9 @@ fn shown(body: Body, way: Way) -> Body {
     Body::from_stream(pieces)
 }
 
-/// Passes the bytes of an upgraded connection both ways until one side ends it. What comes out is
-/// counted; what goes in tells whether a person is at work.
+/// Passes the bytes of an upgraded connection both ways until one side ends it, or the visit is over.
+/// What comes out is counted, every byte: who speaks there need be no lab, and who listens no browser.
+/// What goes in tells whether a person is at work.
 async fn splice<A, B>(browser: A, inside: B, way: Way)
 where
     A: AsyncRead + AsyncWrite + Send + 'static,
@@ -236,39 +252,36 @@ where
 {
     let (from_browser, to_browser) = tokio::io::split(browser);
     let (from_inside, to_inside) = tokio::io::split(inside);
-    let inward = pass(from_browser, to_inside, |passed, _| {
-        if passed > 0 {
+    let mut frames = Frames::default();
+    let inward = pass(from_browser, to_inside, |bytes| {
+        if frames.pass(bytes).data > 0 {
             way.gauge.active(way.clock.now());
         }
         Ok(Duration::ZERO)
     });
-    let outward = pass(from_inside, to_browser, |_, payload| match payload {
-        0 => Ok(Duration::ZERO),
-        bytes => way.gauge.show(bytes, way.clock.now()),
-    });
+    let outward = pass(from_inside, to_browser, |bytes| way.gauge.show(bytes.len() as u64, way.clock.now()));
     // whichever ends first ends both: half of a WebSocket is of no use
     tokio::select! {
         () = inward => {}
         () = outward => {}
+        () = way.visit.clone() => {}
     }
 }
 
 async fn pass<A, B>(
     mut from: ReadHalf<A>,
     mut to: WriteHalf<B>,
-    mut note: impl FnMut(u64, u64) -> Result<Duration, Spent>,
+    mut note: impl FnMut(&[u8]) -> Result<Duration, Spent>,
 ) where
     A: AsyncRead,
     B: AsyncWrite,
 {
-    let mut frames = Frames::default();
     let mut piece = vec![0; PIECE];
     while let Ok(read) = from.read(&mut piece).await {
         if read == 0 {
             break;
         }
-        let passed = frames.pass(&piece[..read]);
-        let Ok(wait) = note(passed.data, passed.payload) else { break };
+        let Ok(wait) = note(&piece[..read]) else { break };
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -283,6 +296,7 @@ async fn pass<A, B>(
 mod tests {
     use axum::Router;
     use axum::routing::any;
+    use futures_util::FutureExt as _;
     use jiff::Timestamp;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -326,6 +340,7 @@ mod tests {
             token: HeaderValue::from_static("token secret"),
             gauge: Arc::new(Gauge::new(0, Timestamp::UNIX_EPOCH)),
             clock: Clock::system(),
+            visit: std::future::pending().boxed().shared(),
         }
     }
 
@@ -345,6 +360,22 @@ mod tests {
         };
         tokio::spawn(async move { axum::serve(proxy, Router::new().fallback(any(handler))).await.unwrap() });
         front.to_string()
+    }
+
+    /// A connection to the server inside that is a WebSocket by now.
+    async fn upgraded(front: &str) -> TcpStream {
+        let mut browser = TcpStream::connect(front).await.unwrap();
+        let hello = format!(
+            "GET /api/kernels/1/channels HTTP/1.1\r\nHost: {front}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        browser.write_all(hello.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(browser.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        browser
     }
 
     #[tokio::test]
@@ -387,35 +418,50 @@ mod tests {
 
     #[tokio::test]
     async fn a_websocket_passes_both_ways_and_only_data_is_activity() {
-        let way = way();
+        let (over, visit) = tokio::sync::oneshot::channel::<()>();
+        let way = Way { visit: visit.map(drop).boxed().shared(), ..way() };
         let front = serve(way.clone(), Verdict::Content).await;
-        let mut browser = TcpStream::connect(&front).await.unwrap();
-        let hello = format!(
-            "GET /api/kernels/1/channels HTTP/1.1\r\nHost: {front}\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        browser.write_all(hello.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(browser.read_u8().await.unwrap());
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        let mut browser = upgraded(&front).await;
         let ping = [0x89, 0x80, 1, 2, 3, 4];
         browser.write_all(&ping).await.unwrap();
         let mut back = [0; 6];
         browser.read_exact(&mut back).await.unwrap();
         assert_eq!(back, ping);
-        assert_eq!(way.gauge.take(), crate::lab::gauge::Taken::default(), "a ping is nobody");
+        let taken = way.gauge.take();
+        assert_eq!((taken.active_at, taken.shown), (None, 6), "a ping is nobody, and its bytes are bytes");
         let text = [0x81, 0x83, 1, 2, 3, 4, b'a', b'b', b'c'];
         browser.write_all(&text).await.unwrap();
         let mut back = [0; 9];
         browser.read_exact(&mut back).await.unwrap();
         assert_eq!(back, text);
         let taken = way.gauge.take();
-        assert_eq!(taken.shown, 3);
+        assert_eq!(taken.shown, 9);
         assert!(taken.active_at.is_some());
         browser.shutdown().await.unwrap();
         assert_eq!(browser.read(&mut back).await.unwrap(), 0, "one end ends the other");
+
+        let mut browser = upgraded(&front).await;
+        over.send(()).unwrap();
+        assert_eq!(browser.read(&mut back).await.unwrap(), 0, "with the visit all of it ends");
+    }
+
+    #[tokio::test]
+    async fn what_may_be_shown_at_once_is_bounded_whatever_its_length_is_said_to_be() {
+        let long = |_: Request| async {
+            let pieces =
+                futures_util::stream::repeat(Bytes::from(vec![b'x'; 1 << 20])).map(Ok::<_, std::io::Error>);
+            Response::new(Body::from_stream(pieces))
+        };
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(server, Router::new().fallback(any(long))).await.unwrap() });
+        let way = way();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let asked = Request::new(Body::empty());
+        let answer = forward(stream, asked, Verdict::Capped, way.clone()).await.unwrap();
+        let cut = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap_err();
+        assert!(format!("{cut:?}").contains("TooLarge"), "{cut:?}");
+        assert!(way.gauge.shown() <= policy::SHOWN_AT_ONCE);
     }
 
     #[tokio::test]

@@ -11,22 +11,29 @@ mod frames;
 mod policy;
 mod shell;
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, HeaderName, ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 
 use self::forward::{ForwardError, Way, forward};
 use self::policy::Verdict;
 use super::App;
 use super::error::PageError;
 use super::{layers, visit};
-use crate::ids::SandboxId;
+use crate::ids::{SandboxId, UserId};
 use crate::lab::door::Door;
 use crate::lab::hosts::Host;
 use crate::lab::keeper::{LAB_PORT, ReachError};
 use crate::lab::ticket;
+use crate::store::StoreError;
+
+/// How often it is asked whether the visit of a connection that stays open still holds.
+const LOOKED_AT: Duration = Duration::from_secs(5);
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -114,14 +121,13 @@ async fn answer(
     }
     let closed = || PageError::plain(StatusCode::UNAUTHORIZED, "sandbox-closed");
     let (id, secret) = visited(door, own, request.headers()).ok_or_else(closed)?;
-    let mut conn = app.db.read().await?;
-    let user = ticket::visitor(&mut conn, id, secret, app.clock.now()).await?.ok_or_else(closed)?;
-    drop(conn);
+    let secret = secret.to_owned();
+    let user = visitor(app, id, &secret).await?.ok_or_else(closed)?;
     match path {
         "/" | "/shuyu" | "/shuyu/" => shell::page(app, door, (id, user), request).await,
         "/shuyu/state" => shell::state(app, id).await,
         _ if path.starts_with("/shuyu/") => Err(PageError::not_found()),
-        _ => lab(app, door, id, request).await,
+        _ => lab(app, door, (id, secret), request).await,
     }
 }
 
@@ -154,7 +160,8 @@ fn visited<'a>(door: &Door, own: Option<SandboxId>, headers: &'a HeaderMap) -> O
 /// a page elsewhere embeds or fetches not at all.
 fn is_from(origin: &str, method: &Method, headers: &HeaderMap) -> bool {
     let changes = !matches!(*method, Method::GET | Method::HEAD) || headers.contains_key(UPGRADE);
-    let own = headers.get(ORIGIN).map(|given| given.as_bytes() == origin.as_bytes());
+    let mut given = headers.get_all(ORIGIN).iter().peekable();
+    let own = given.peek().is_some().then(|| given.all(|given| given.as_bytes() == origin.as_bytes()));
     let site = headers.get(SEC_FETCH_SITE).and_then(|site| site.to_str().ok());
     match own {
         Some(own) => own,
@@ -170,8 +177,27 @@ fn arrives(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && is(&SEC_FETCH_MODE, "navigate") && is(&SEC_FETCH_DEST, "document")
 }
 
-/// Hands a request on to the lab inside.
-async fn lab(app: &App, door: &Door, id: SandboxId, request: Request) -> Result<Response, PageError> {
+/// Whose visit it is.
+async fn visitor(app: &App, id: SandboxId, secret: &str) -> Result<Option<UserId>, StoreError> {
+    let mut conn = app.db.read().await?;
+    ticket::visitor(&mut conn, id, secret, app.clock.now()).await
+}
+
+/// Ends when a visit does: its person signs out, is removed, or the session is over.
+async fn visit_over(app: App, id: SandboxId, secret: String) {
+    // a database that cannot be asked ends nobody's work
+    while !matches!(visitor(&app, id, &secret).await, Ok(None)) {
+        tokio::time::sleep(LOOKED_AT).await;
+    }
+}
+
+/// Hands a request on to the lab inside, as part of a visit to it.
+async fn lab(
+    app: &App,
+    door: &Door,
+    (id, visit): (SandboxId, String),
+    request: Request,
+) -> Result<Response, PageError> {
     let unavailable = || PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "sandbox-unreachable");
     let query = request.uri().query().unwrap_or_default();
     let verdict = policy::judge(request.method(), request.uri().path(), query);
@@ -190,7 +216,13 @@ async fn lab(app: &App, door: &Door, id: SandboxId, request: Request) -> Result<
         unavailable()
     })?;
     let token = HeaderValue::from_str(&format!("token {}", way_in.token)).map_err(|_| unavailable())?;
-    let way = Way { shared: door.is_shared(), token, gauge: way_in.gauge, clock: app.clock.clone() };
+    let way = Way {
+        shared: door.is_shared(),
+        token,
+        gauge: way_in.gauge,
+        clock: app.clock.clone(),
+        visit: visit_over(app.clone(), id, visit).boxed().shared(),
+    };
     match forward(stream, request, verdict, way).await {
         Ok(response) => Ok(response),
         Err(ForwardError::TooLarge(_)) => Err(PageError::plain(StatusCode::FORBIDDEN, "sandbox-export")),
@@ -226,6 +258,12 @@ mod tests {
         assert!(!request(Method::POST, &[]));
         assert!(!request(Method::POST, &[(ORIGIN, "null")]));
         assert!(request(Method::POST, &[(ORIGIN, own)]));
+        let both: HeaderMap = [(ORIGIN, HeaderValue::from_static(own))].into_iter().collect();
+        let both = [own, foreign].iter().fold(both, |mut headers, origin| {
+            headers.append(ORIGIN, HeaderValue::from_static(origin));
+            headers
+        });
+        assert!(!is_from(own, &Method::POST, &both), "two say two things");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn judge(method: &Method, path: &str, query: &str) -> Verdict {
         // the server may not be stopped or logged in to from here
         ["api", "shutdown", ..] | ["login" | "logout", ..] => Verdict::Closed,
         ["files" | "nbconvert" | "view", ..] | ["api", "nbconvert", ..] => Verdict::Export,
-        ["api", "contents", ..] if *method == Method::GET && asks_for_bytes(query) => Verdict::Capped,
+        ["api", "contents", ..] if *method == Method::GET && !asks_for_notebook(query) => Verdict::Capped,
         ["api", ..] | ["lsp", ..] | ["terminals", ..] | ["kernels", ..] => Verdict::Content,
         ["static" | "kernelspecs" | "custom", ..]
         | ["lab", "static" | "extensions" | "api" | "plugins", ..]
@@ -44,12 +44,14 @@ pub(super) fn judge(method: &Method, path: &str, query: &str) -> Verdict {
     }
 }
 
-/// Whether a request for contents wants a file's bytes in base64, as a download does.
-fn asks_for_bytes(query: &str) -> bool {
-    query.split('&').any(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (name == "format" && value.eq_ignore_ascii_case("base64")) || name == "download"
-    })
+/// Whether a request for contents wants a notebook, which the server inside reads as one: with its pictures
+/// it may be large. Whatever else it is asked for as, a file's bytes can be had in some form.
+fn asks_for_notebook(query: &str) -> bool {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    // the server takes the last that it is given, however it is written
+    let is_type = |name: &str| percent_encoding::percent_decode_str(name).eq(*b"type");
+    let mut kinds = pairs.filter(|(name, _)| is_type(name)).map(|(_, kind)| kind).peekable();
+    kinds.peek().is_some() && kinds.all(|kind| kind == "notebook")
 }
 
 #[cfg(test)]
@@ -69,6 +71,12 @@ mod tests {
             ("/api/kernels/1/channels", "session_id=2", Verdict::Content),
             ("/api/contents/a.ipynb", "type=notebook&content=1", Verdict::Content),
             ("/api/contents/a.png", "type=file&format=base64&content=1", Verdict::Capped),
+            ("/api/contents/a.png", "type=file&format=%62ase64", Verdict::Capped),
+            ("/api/contents/a.bin", "type=file", Verdict::Capped),
+            ("/api/contents/a.csv", "type=file&format=text", Verdict::Capped),
+            ("/api/contents/a.bin", "", Verdict::Capped),
+            ("/api/contents/a.bin", "type=notebook&type=file", Verdict::Capped),
+            ("/api/contents/a.bin", "type=notebook&%74ype=file", Verdict::Capped),
             ("/files/a.csv", "", Verdict::Export),
             ("/files/a.csv", "download=1", Verdict::Export),
             ("/%66iles/a.csv", "", Verdict::Export),

@@ -13,6 +13,7 @@ use crate::ids::{SandboxId, UserId};
 use crate::lab::door::Door;
 use crate::lab::model::Sandbox;
 use crate::lab::{db, gauge, ticket};
+use crate::people;
 use crate::web::error::PageError;
 use crate::web::gauges::{self, Gauges};
 use crate::web::page::Frame;
@@ -65,7 +66,9 @@ pub(super) async fn page(
     let mut conn = app.db.read().await?;
     let competition = contest_db::by_id(&mut conn, sandbox.competition).await?;
     let competition = competition.ok_or_else(PageError::not_found)?;
+    let person = people::addressed(&mut conn, user).await?;
     drop(conn);
+    let frame = frame.speaking(person.as_ref().map_or("", |person| &person.locale));
     let locale = if frame.lang() == crate::web::lang::Lang::Zh { "zh" } else { "en" };
     let page = frame
         .page("sandbox/shell.html")
