@@ -39,6 +39,7 @@ pub(super) fn command() -> Vec<String> {
         "--ServerApp.quit_button=False",
         "--ServerApp.shutdown_no_activity_timeout=0",
         "--ServerApp.terminals_enabled=True",
+        "--ServerApp.extra_template_paths=/usr/local/share/jupyter/templates",
         TERMINAL,
         "--LabApp.extension_manager=readonly",
         "--LabApp.news_url=None",
