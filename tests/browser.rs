@@ -379,9 +379,9 @@ async fn on_a_network_without_names_one_sandbox_is_open_at_a_time() {
     page.go(&format!("{C}/sandbox")).await;
     page.script(go_in).await;
     page.find(".shell-lab iframe").await;
-    // the browser's language: nobody is signed in there
-    page.shows("not encrypted").await;
-    page.shows("the one opened last is").await;
+    // in the language of the account
+    page.shows("此连接未加密").await;
+    page.shows("以最后打开的为准").await;
     let first = page.client.window().await.unwrap();
     let second = page.client.new_window(true).await.unwrap();
     page.client.switch_to_window(second.handle).await.unwrap();
@@ -389,7 +389,7 @@ async fn on_a_network_without_names_one_sandbox_is_open_at_a_time() {
     page.script(go_in).await;
     page.find(".shell-lab iframe").await;
     page.client.switch_to_window(first).await.unwrap();
-    page.shows("Another sandbox was opened in this browser").await;
+    page.shows("本浏览器中打开了另一个沙箱").await;
     assert_eq!(page.script("return document.querySelectorAll('iframe').length").await, 0);
     // still signed in on the main site
     page.go(&format!("{C}/sandbox")).await;
