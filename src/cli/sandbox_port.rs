@@ -1,13 +1,11 @@
 //! The port where sandboxes' own origins are served, and nothing else.
 
-use std::net::SocketAddr;
-
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::web::{App, sandbox_router};
+use crate::web::{App, serve_sandboxes};
 
 /// A port that is taken, and not served yet.
 pub(super) struct SandboxPort(TcpListener);
@@ -31,8 +29,6 @@ impl SandboxPort {
     pub(super) async fn serve(self, app: App, stop: CancellationToken) -> anyhow::Result<()> {
         let pattern = app.door.as_ref().map(|door| door.pattern().to_owned());
         tracing::info!(listen = %self.0.local_addr()?, origin = pattern, "serving sandboxes");
-        let service = sandbox_router(app).into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(self.0, service).with_graceful_shutdown(stop.cancelled_owned()).await?;
-        Ok(())
+        Ok(serve_sandboxes(self.0, app, stop).await?)
     }
 }

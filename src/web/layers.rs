@@ -1,5 +1,6 @@
 //! The router with its layers.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +13,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_http::timeout::TimeoutLayer;
@@ -76,6 +79,19 @@ pub fn sandbox_router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), headers))
         .layer(middleware::from_fn(health::measured))
         .with_state(app)
+}
+
+/// Serves sandboxes' own origins on a port of their own until `stop` fires, and then what is under way.
+///
+/// # Errors
+/// When the port fails.
+pub async fn serve_sandboxes(
+    listener: TcpListener,
+    app: App,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let service = sandbox_router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 fn upload_time(app: &App) -> TimeoutLayer {

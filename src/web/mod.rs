@@ -31,5 +31,5 @@ pub mod words;
 
 pub use app::{App, Shared};
 pub use health::Check;
-pub use layers::{router, sandbox_router};
+pub use layers::{router, sandbox_router, serve_sandboxes};
 pub use terminal::Terminal;

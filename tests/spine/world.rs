@@ -98,6 +98,9 @@ impl World {
             ("SHUYU_DATA_DIR", self.settings.data_dir.display().to_string()),
             ("SHUYU_DATABASE", self.settings.database.clone()),
             ("SHUYU_KEY_FILE", self.settings.key_file.display().to_string()),
+            // what waits is for the tests that are about it
+            ("SHUYU_WORKER__WARM", "0".to_owned()),
+            ("SHUYU_SANDBOXES__SPARES", "0".to_owned()),
         ];
         if self.s3.is_some() {
             let o = &self.settings.objects;
