@@ -107,7 +107,7 @@ struct Inner {
 /// What a sandbox is made of, before it is anybody's.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Kind {
-    /// The local image.
+    /// The engine's id of the image: one that is built anew under its name is another.
     image: String,
     grant: Grant,
     /// Graphics processors, where the operator lends them to the competition.

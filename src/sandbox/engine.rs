@@ -115,11 +115,19 @@ impl Engine {
     /// # Errors
     /// [`SandboxError::ImageMissing`], [`SandboxError::EngineLost`].
     pub async fn check_image(&self, image: &str) -> Result<(), SandboxError> {
+        self.image_id(image).await.map(drop)
+    }
+
+    /// The engine's id of the image that a name stands for at this moment (`sha256:…`): containers can be
+    /// started from it as from the name, and one that is built anew under the same name has another.
+    ///
+    /// # Errors
+    /// [`SandboxError::ImageMissing`], [`SandboxError::EngineLost`].
+    pub async fn image_id(&self, image: &str) -> Result<String, SandboxError> {
+        let missing = || SandboxError::ImageMissing { image: image.to_owned() };
         match self.0.docker.inspect_image(image).await {
-            Ok(_) => Ok(()),
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
-                Err(SandboxError::ImageMissing { image: image.to_owned() })
-            }
+            Ok(found) => found.id.ok_or_else(missing),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Err(missing()),
             Err(error) => Err(SandboxError::engine("look for an image", error)),
         }
     }

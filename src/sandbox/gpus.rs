@@ -142,7 +142,11 @@ mod tests {
         assert_eq!((none.device_requests.as_ref(), none.devices.as_ref()), (None, None));
         assert_eq!(all.device_requests, Some(vec![Gpus::All.request()]));
         assert_eq!(HostConfig { device_requests: None, ..all }, none, "it is held like any other");
-        assert!(Kind::of(&run(None)).is_some());
-        assert_eq!(Kind::of(&run(Some(Gpus::All))), None, "none waits with graphics processors in its hands");
+        assert!(Kind::of(&run(None), String::new()).is_some());
+        assert_eq!(
+            Kind::of(&run(Some(Gpus::All)), String::new()),
+            None,
+            "none waits with graphics processors in its hands"
+        );
     }
 }

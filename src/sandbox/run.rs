@@ -97,7 +97,9 @@ impl Engine {
 
     /// A container that waited for a run of this kind and has taken this one on.
     async fn take_warm(&self, spec: &RunSpec, output: &OutputDir) -> Option<(Container, LogStream)> {
-        let warm = self.0.shelf.take(Kind::of(spec)?)?;
+        // the name may stand for a newer build by now; what is wrong with it the fresh container tells
+        let kind = Kind::of(spec, self.image_id(&spec.image).await.ok()?)?;
+        let warm = self.0.shelf.take(kind)?;
         match warm.take_on(spec, output).await {
             Ok(started) => Some(started),
             Err(error) => {

@@ -40,6 +40,7 @@ const LONGEST_RUN: Duration = Duration::from_secs(24 * 3600);
 /// What is fixed when a container is started: runs that have it in common can be held in the same kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Kind {
+    /// The engine's id of the image, not a name that may stand for another tomorrow.
     pub(super) image: String,
     nano_cpus: u64,
     pub(super) pids: u32,
@@ -50,7 +51,7 @@ pub(super) struct Kind {
 impl Kind {
     /// The kind that can hold a run; `None` for one that needs a container made for it: an environment of
     /// its own, graphics processors, something mounted outside the slot, or more time than a container waits with.
-    pub(super) fn of(spec: &RunSpec) -> Option<Self> {
+    pub(super) fn of(spec: &RunSpec, image: String) -> Option<Self> {
         let targets = spec.binds.iter().map(|bind| &bind.container).chain([&spec.output.container]);
         let mut targets = targets.chain(spec.shared.iter().map(|shared| &shared.container));
         let fits = spec.env.is_empty()
@@ -58,7 +59,7 @@ impl Kind {
             && spec.wall_clock <= LONGEST_RUN
             && targets.all(|target| below(target).is_some());
         fits.then(|| Self {
-            image: spec.image.clone(),
+            image,
             nano_cpus: (spec.resources.cpus * 1e9) as u64,
             pids: spec.resources.pids,
             memory_limit: spec.memory_limit(),

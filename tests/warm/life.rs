@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use shuyu::sandbox::{End, Engine, ReadOnlyBind, RunSpec};
+use shuyu::sandbox::{End, Engine, PYTHON_IMAGE, ReadOnlyBind, RunSpec};
 use tokio_util::sync::CancellationToken;
 
 use super::lab::Lab;
@@ -200,6 +200,34 @@ async fn one_that_was_killed_is_replaced_and_costs_no_run() {
     assert_eq!((outcome.end, outcome.log.text().as_str()), (End::Exited(0), "here\n"));
     outcome.output.release().await.expect("released");
     kept.stop().await;
+    lab.finish().await;
+}
+
+fn docker(words: &[&str]) -> String {
+    let done = Command::new("docker").args(words).output().expect("docker");
+    assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("text").trim().to_owned()
+}
+
+#[tokio::test]
+async fn one_of_an_image_that_was_built_anew_is_not_taken() {
+    let lab = Lab::new().await;
+    let image = format!("shuyu/{}:latest", lab.settings.instance);
+    docker(&["tag", PYTHON_IMAGE, &image]);
+    let kept = Kept::start(&lab.engine, 1);
+    let spec = || RunSpec { image: image.clone(), ..lab.python("print('here')") };
+    fresh(&lab, spec()).await;
+    until_waiting(&lab.engine, 1).await;
+    taken(&lab, spec()).await;
+    until_waiting(&lab.engine, 1).await;
+    // another build under the same name
+    let made = docker(&["create", PYTHON_IMAGE, "true"]);
+    docker(&["commit", &made, &image]);
+    docker(&["rm", &made]);
+    assert_eq!(fresh(&lab, spec()).await, (End::Exited(0), "here\n".to_owned()));
+    kept.stop().await;
+    lab.engine.settle().await;
+    docker(&["rmi", &image]);
     lab.finish().await;
 }
 

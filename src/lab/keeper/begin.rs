@@ -162,14 +162,14 @@ impl Keeper {
         proof: &Authorised<U>,
         user: Option<UserId>,
     ) -> Result<Kind, BeginError> {
-        let Means { house, data_dir, images, gpus, packages, .. } = self.means();
+        let Means { house, engine, data_dir, images, gpus, packages, .. } = self.means();
         let mut binds = data::lay_out(house, data_dir, &competition.definition.datasets, proof).await?;
         let found = PackageSet::now(&mut *house.db.read().await?, competition.id, user).await?;
         binds.push(guide::lay_out(house, data_dir, competition, phases, &found.shared).await?);
         let laid = packages.lay_out(house, &found).await?;
         binds.extend(laid.map(|host| ReadOnlyBind { host, container: PACKAGES.to_owned() }));
         let grant = Grant::of(competition.definition.sandbox.as_ref());
-        let image = images.local(&grant.image)?.to_owned();
+        let image = engine.image_id(images.local(&grant.image)?).await?;
         let gpus = gpus.of(&competition.slug);
         Ok(Kind { image, grant, gpus, binds })
     }

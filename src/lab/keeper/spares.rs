@@ -122,7 +122,8 @@ impl Keeper {
             match self.wanted(&mut conn, &competition, &phases, count).await {
                 Ok(one) => wanted.push(one),
                 Err(error) => {
-                    tracing::warn!(competition = competition.slug, %error, "no lab is kept ready");
+                    // every ten seconds; whoever opens one makes it known
+                    tracing::debug!(competition = competition.slug, %error, "no lab is kept ready");
                 }
             }
             count = 1;
