@@ -11,6 +11,7 @@ mod jupyter;
 mod look;
 mod meter;
 mod spares;
+mod tell;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use super::db::{self, Change};
 use super::gauge::Gauge;
 use super::hand_in::Clerk;
 use super::model::{Grant, Sandbox, State, Wanted};
+use super::reports;
 use crate::audit::{self, Actor, Entry};
 use crate::config::{Sandboxes as Settings, Upload};
 use crate::contest::model::ParticipantState;
@@ -36,8 +38,8 @@ use crate::contest::{db as contest_db, entry};
 use crate::house::House;
 use crate::ids::SandboxId;
 use crate::sandbox::{
-    self, Engine, GpuGrants, Gpus, Home, Homes, ImageTable, OutboxLimits, OutboxListing, ReadOnlyBind, Relay,
-    RelayError, RelayStream, SandboxState,
+    self, Engine, GpuGrants, Gpus, Home, Homes, ImageTable, ReadOnlyBind, Relay, RelayError, RelayStream,
+    SandboxState,
 };
 use crate::store::StoreError;
 
@@ -248,15 +250,6 @@ impl Keeper {
         Counter::open(&self.0.means, &self.0.hours, id, relay)
     }
 
-    /// What lies in the outbox of a sandbox that is open here.
-    ///
-    /// # Errors
-    /// [`ReachError::NotHere`]; [`ReachError::Engine`] when it cannot be read.
-    pub async fn outbox(&self, id: SandboxId) -> Result<OutboxListing, ReachError> {
-        let held = self.get(id).ok_or(ReachError::NotHere)?;
-        Ok(held.home.outbox(OutboxLimits::default()).await?)
-    }
-
     /// Looks after the sandboxes of this worker until `stop` fires; they go on without it.
     pub async fn work(self, stop: CancellationToken) {
         self.find_again().await;
@@ -361,6 +354,7 @@ impl Keeper {
         }
         self.copy_asked(tasks).await?;
         self.feel_pulses().await;
+        self.answer(tasks).await?;
         while let Some(sandbox) = self.give_place(now).await? {
             let keeper = self.clone();
             self.busy().insert(sandbox.id);
@@ -373,6 +367,7 @@ impl Keeper {
             self.reap().await;
             let mut tx = means.house.db.begin().await?;
             db::sweep_visits(&mut tx, now).await?;
+            reports::db::sweep(&mut tx, now).await?;
             tx.commit().await?;
             self.look_after_homes().await;
         }

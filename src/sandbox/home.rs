@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
+use serde::{Deserialize, Serialize};
 
 use super::home_error::HomeError;
 use super::outbox::{self, OutboxLimits, OutboxListing};
@@ -67,7 +68,7 @@ pub struct HomeQuota {
 }
 
 /// What a home holds, and what fits in it altogether.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HomeUsage {
     /// Bytes that fit.
     pub bytes: u64,

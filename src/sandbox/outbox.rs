@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, fstat, statat};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::SandboxError;
 use super::collect::shown;
@@ -32,7 +33,7 @@ impl Default for OutboxLimits {
 }
 
 /// A regular file of the outbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxFile {
     /// Its path in the outbox, in UTF-8. The participant chose it: escape it wherever it is shown.
     pub path: String,

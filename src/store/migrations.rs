@@ -15,6 +15,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (6, "sandbox_desk", include_str!("../../migrations/0006_sandbox_desk.sql")),
     (7, "packages", include_str!("../../migrations/0007_packages.sql")),
     (8, "sandbox_hosts", include_str!("../../migrations/0008_sandbox_hosts.sql")),
+    (9, "sandbox_reports", include_str!("../../migrations/0009_sandbox_reports.sql")),
 ];
 
 /// The migrations in the dialect of `engine`.

@@ -1,11 +1,16 @@
 //! The gauges of a sandbox as pages, the shell around a lab and the API show them.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::App;
+use super::{App, hosts};
 use crate::ids::SandboxId;
 use crate::lab::keeper::{Look, Room};
+use crate::lab::model::{Sandbox, State};
+use crate::lab::reports::{self, About, Report};
+use crate::store::StoreError;
 
 /// What a sandbox uses at this moment.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -73,4 +78,35 @@ impl From<Look> for Gauges {
 /// The gauges of a sandbox that this process's worker holds.
 pub(super) fn of(app: &App, id: SandboxId) -> Option<Gauges> {
     app.keeper.as_ref()?.look(id).map(Gauges::from)
+}
+
+/// What the workers elsewhere have told of the sandboxes that a page shows.
+pub(super) struct Told(HashMap<SandboxId, Report>);
+
+impl Told {
+    /// Asks about those of the sandboxes that are open on another worker.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn ask(
+        app: &App,
+        sandboxes: impl IntoIterator<Item = &Sandbox>,
+        about: About,
+    ) -> Result<Self, StoreError> {
+        let open =
+            |s: &&Sandbox| matches!(s.state, State::Ready | State::Paused) && hosts::is_elsewhere(app, s);
+        let elsewhere: Vec<_> = sandboxes.into_iter().filter(open).map(|s| s.id).collect();
+        Ok(Self(reports::ask(&app.house, &elsewhere, about).await?))
+    }
+
+    /// What was told of a sandbox; `None` where it is here, or its worker has told nothing yet.
+    pub(super) fn of(&self, id: SandboxId) -> Option<&Report> {
+        self.0.get(&id)
+    }
+
+    /// The gauges of a sandbox, here or elsewhere.
+    pub(super) fn gauges(&self, app: &App, id: SandboxId) -> Option<Gauges> {
+        let told = || self.of(id).and_then(|report| report.look).map(Gauges::from);
+        of(app, id).or_else(told)
+    }
 }

@@ -164,7 +164,7 @@ async fn a_worker_elsewhere_holds_the_sandboxes_and_the_pages_come_and_go() {
     let (origin, way) = entrance.split_at(entrance.find("/shuyu").unwrap());
     let host = origin.strip_prefix("http://").unwrap();
     let id = host.strip_suffix(&format!(".localhost:{}", port.rsplit(':').next().unwrap())).unwrap();
-    let page = alice.get(tab).await.ok().has("另一台工作节点").lacks("出域目录暂时无法读取");
+    let page = alice.get(tab).await.ok().lacks("出域目录暂时无法读取");
     let sources = page.header("content-security-policy");
     assert!(sources.contains(&format!("http://*.{}", host.split_once('.').unwrap().1)), "{sources}");
 
@@ -182,11 +182,20 @@ async fn a_worker_elsewhere_holds_the_sandboxes_and_the_pages_come_and_go() {
     assert_eq!((&state["id"], &state["state"]), (&id.into(), &"ready".into()));
     assert!(state["gauges"]["memory"].as_u64().unwrap() > 0, "{state}");
 
-    // the organizer is told where it is
+    // what is seen there is told here, while somebody looks
+    let table = r#"{"type":"file","format":"text","content":"carrier,delay\nAA,3\nB6,5\n"}"#;
+    let means = "/api/contents/outbox/means.csv";
+    inside.send(reqwest::Method::PUT, means, &here, |request| request.body(table)).await.is(201);
+    until_it_answers(&world, &alice, tab, "2 行 2 列").await;
+    alice.get(tab).await.ok().has("means.csv").has("当前用量");
+
+    // the organizer is told where it is, and what it uses and has printed
     let organizer = Browser::at(&public);
     organizer.log_in("org-far", PASSWORD).await.see_other("/");
-    organizer.get(&format!("/competitions/far/desk/sandboxes/{id}/log")).await.ok().has("holder");
-    organizer.get("/competitions/far/desk/sandboxes").await.ok().has("位于 holder").has("1 / 3");
+    let log = format!("/competitions/far/desk/sandboxes/{id}/log");
+    organizer.get(&log).await.ok().has("holder");
+    until_it_answers(&world, &organizer, &log, "Jupyter Server").await;
+    organizer.get("/competitions/far/desk/sandboxes").await.ok().lacks("位于 holder").has("1 / 3");
 
     // the pages' node goes and comes back; the lab goes on, and so does the session
     pages.stop();

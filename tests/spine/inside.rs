@@ -211,7 +211,7 @@ async fn who_stops_waiting_and_a_restart_lose_nothing_that_was_accepted() {
         .says(&["sh", "-c", "echo a,b > outbox/means.csv; ln -s /etc/passwd outbox/link; rm start.ipynb"])
         .await;
     let listed = keeper.outbox(inside.id).await.unwrap();
-    assert_eq!((listed.files.len(), &*listed.files[0].path, listed.left_out), (1, "means.csv", 1));
+    assert_eq!((listed.files.len(), &*listed.files[0].file.path, listed.left_out), (1, "means.csv", 1));
     ask::stop(&world.house, inside.id, alice, Wanted::Stopped).await.unwrap();
     until_it_is(&world, inside.id, Stands::Stopped).await;
     assert!(keeper.outbox(inside.id).await.is_err());

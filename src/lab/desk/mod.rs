@@ -7,6 +7,7 @@ use super::ask::{self, AskError, announce};
 use super::db as lab_db;
 use super::keeper::Keeper;
 use super::model::{Sandbox, Used, Wanted};
+use super::reports::{self, About};
 use crate::audit::{self, Actor, Entry};
 use crate::house::House;
 use crate::ids::{CompetitionId, SandboxId};
@@ -180,7 +181,7 @@ pub async fn tell(
 }
 
 /// What the lab in a sandbox of a competition has printed: until now, or what was kept when it broke;
-/// `None` where neither is known. Everything in the sandbox can write there. Each reading is on record.
+/// `None` where neither is known, and for a second or two where another worker holds it and is asked. Everything in the sandbox can write there. Each reading is on record.
 ///
 /// # Errors
 /// [`AskError::Gone`] where the competition has no such sandbox.
@@ -198,7 +199,14 @@ pub async fn read_log(
     audit::record(&mut tx, entry).await?;
     let kept = db::log(&mut tx, id).await?;
     tx.commit().await?;
-    Ok((sandbox, keeper.and_then(|keeper| keeper.printed(id)).or(kept)))
+    if let Some(printed) = keeper.and_then(|keeper| keeper.printed(id)) {
+        return Ok((sandbox, Some(printed)));
+    }
+    if sandbox.state.is_over() {
+        return Ok((sandbox, kept));
+    }
+    let told = reports::ask(house, &[id], About::Log).await?.remove(&id).and_then(|report| report.printed);
+    Ok((sandbox, told.or(kept)))
 }
 
 /// Puts down how many programs the kernel has stopped in a sandbox at the memory limit.

@@ -5,23 +5,26 @@ use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Keeper;
+use serde::{Deserialize, Serialize};
+
 use super::begin::{PIDS, SHM_BYTES, TMP_BYTES};
+use super::{Keeper, ReachError};
 use crate::ids::SandboxId;
 use crate::lab::desk;
+use crate::lab::outbox::{self, Outbox};
 use crate::sandbox::{self, HomeKind, HomeUsage};
 
 /// How far apart two looks at the processor time are: a shorter span says little.
 const SPAN: Duration = Duration::from_secs(3);
 /// Bytes of a broken lab's output that are kept for the organizer.
-const KEPT_LOG: usize = 16 << 10;
+pub(super) const KEPT_LOG: usize = 16 << 10;
 /// The hundredths of a home in use from which there is little room left.
 const TIGHT: u64 = 90;
 /// The hundredths from which there is none.
 const FULL: u64 = 99;
 
 /// What a sandbox uses at this moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Look {
     /// Processors in use, over the last few seconds; `None` before they have passed.
     pub cpus: Option<f64>,
@@ -42,7 +45,7 @@ pub struct Look {
 }
 
 /// How much room a home has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Room {
     /// Enough.
@@ -116,6 +119,15 @@ impl Keeper {
             home,
             shown: held.gauge.shown(),
         })
+    }
+
+    /// What lies in the outbox of a sandbox that is open here.
+    ///
+    /// # Errors
+    /// [`ReachError::NotHere`]; [`ReachError::Engine`] when it cannot be read.
+    pub async fn outbox(&self, id: SandboxId) -> Result<Outbox, ReachError> {
+        let held = self.get(id).ok_or(ReachError::NotHere)?;
+        Ok(outbox::look_into(&held.home).await?)
     }
 
     /// Whether the engine has a local image.

@@ -15,8 +15,9 @@ use crate::ids::SandboxId;
 use crate::lab::ask::{self, AskError};
 use crate::lab::desk::{self, Line};
 use crate::lab::model::State as Stands;
+use crate::lab::reports::About;
 use crate::web::App;
-use crate::web::gauges::{self, Gauges};
+use crate::web::gauges::{Gauges, Told};
 use crate::web::hosts;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -80,7 +81,8 @@ pub(super) struct SandboxView {
     pub ended_at: Option<Time>,
     /// What it has used.
     pub used: UseView,
-    /// What it uses at this moment; null where it does not run, or runs elsewhere.
+    /// What it uses at this moment; null where it does not run, and for a second or two where another worker holds it
+    /// and is asked.
     pub now: Option<Gauges>,
 }
 
@@ -95,7 +97,7 @@ pub(super) struct SandboxList {
     pub waiting: i64,
 }
 
-fn view(app: &App, line: Line, ahead: Option<i64>) -> SandboxView {
+fn view(app: &App, line: Line, ahead: Option<i64>, told: &Told) -> SandboxView {
     let s = line.sandbox;
     SandboxView {
         id: s.id.0,
@@ -119,7 +121,7 @@ fn view(app: &App, line: Line, ahead: Option<i64>) -> SandboxView {
             kernels: s.used.kernels,
             terminals: s.used.terminals,
         },
-        now: gauges::of(app, s.id),
+        now: told.gauges(app, s.id),
     }
 }
 
@@ -154,13 +156,14 @@ async fn sandboxes(
         false => desk::open(&mut conn, competition).await?,
     };
     let numbers = desk::numbers(&mut conn, Some(competition)).await?;
+    let told = Told::ask(&app, found.iter().map(|line| &line.sandbox), About::Use).await?;
     let mut items = Vec::new();
     for line in found {
         let place = match line.sandbox.state {
             Stands::Waiting => ask::place(&mut conn, line.sandbox.id, places).await?,
             _ => None,
         };
-        items.push(view(&app, line, place.map(|place| place.ahead)));
+        items.push(view(&app, line, place.map(|place| place.ahead), &told));
     }
     Ok(Json(SandboxList { items, held: numbers.held, waiting: numbers.waiting }))
 }

@@ -11,15 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use super::hall::Hall;
 use super::packages::PackagesView;
-use crate::airlock::lane3::{self, Way};
+use crate::airlock::lane3::{self, Shape, Way};
 use crate::ids::UserId;
 use crate::lab::ask::{self, AskError, Place};
 use crate::lab::door::Door;
 use crate::lab::model::{Grant, Sandbox, State as Stands, Used, Wanted};
+use crate::lab::outbox::{Lying, Outbox};
+use crate::lab::reports::About;
 use crate::lab::{db, homes, ticket};
-use crate::sandbox::{OutboxFile, OutboxLimits, OutboxListing};
+use crate::sandbox::OutboxLimits;
 use crate::web::error::PageError;
-use crate::web::gauges::{self, Gauges};
+use crate::web::gauges::{Gauges, Told};
 use crate::web::guard::User;
 use crate::web::page::Frame;
 use crate::web::{App, hosts, tunnel};
@@ -55,12 +57,12 @@ struct SandboxView {
     memory_kills: i64,
     restored_from: Option<Timestamp>,
     place: Option<Place>,
-    /// Whether another process holds it, which alone knows its gauges and its outbox.
-    elsewhere: bool,
+    /// Whether another worker holds it that has not told of it yet.
+    untold: bool,
 }
 
 impl SandboxView {
-    fn of(app: &App, s: &Sandbox, place: Option<Place>) -> Self {
+    fn of(app: &App, s: &Sandbox, place: Option<Place>, told: &Told) -> Self {
         Self {
             state: s.state.as_str(),
             over: s.state.is_over(),
@@ -74,11 +76,11 @@ impl SandboxView {
             used: s.used,
             cpu_seconds: s.used.cpu_ms / 1000,
             memory_gib_hours: s.used.memory_gib_hours(),
-            gauges: gauges::of(app, s.id),
+            gauges: told.gauges(app, s.id),
             memory_kills: s.memory_kills,
             restored_from: s.restored_from,
             place,
-            elsewhere: hosts::is_elsewhere(app, s),
+            untold: is_open(s) && hosts::is_elsewhere(app, s) && told.of(s.id).is_none(),
         }
     }
 }
@@ -147,47 +149,55 @@ struct OutboxFileView {
     path: String,
     bytes: u64,
     changed: Option<Timestamp>,
+    /// Its rows and columns, where they were counted.
+    shape: Option<Shape>,
     /// What stands before it: the end of a text's key.
     way: &'static str,
     open: bool,
 }
 
-impl From<OutboxListing> for OutboxView {
-    fn from(listing: OutboxListing) -> Self {
-        let too_much = listing.files.iter().any(|file| !file.fits);
-        let view = |file: OutboxFile| {
-            let way = lane3::way_out(&file.path, file.bytes);
+impl From<Outbox> for OutboxView {
+    fn from(outbox: Outbox) -> Self {
+        let too_much = outbox.files.iter().any(|lying| !lying.file.fits);
+        let view = |Lying { file, shape }: Lying| {
+            let way = lane3::way_out(&file.path, file.bytes, shape);
             OutboxFileView {
                 changed: Timestamp::from_millisecond(file.modified).ok(),
                 way: match way {
                     Way::NoType => "type",
                     Way::TooLarge => "large",
+                    Way::TooLong => "long",
+                    Way::TooWide => "wide",
                     Way::Table => "table",
                     Way::Picture => "picture",
                     Way::Text => "text",
                 },
+                shape: shape.filter(|shape| shape.rows <= lane3::ROWS),
                 open: way.is_open(),
                 path: file.path,
                 bytes: file.bytes,
             }
         };
-        let OutboxListing { files, left_out, truncated, .. } = listing;
+        let Outbox { files, left_out, truncated } = outbox;
         Self { unread: false, files: files.into_iter().map(view).collect(), too_much, left_out, truncated }
     }
 }
 
-/// What lies in the outbox of a sandbox, while it is open; `None` when it is not.
-async fn outbox(app: &App, sandbox: Option<&Sandbox>) -> Option<OutboxView> {
-    let open = |s: &&Sandbox| matches!(s.state, Stands::Ready | Stands::Paused);
-    let sandbox = sandbox.filter(open).filter(|s| !hosts::is_elsewhere(app, s))?;
-    let listed = app.keeper.as_ref()?.outbox(sandbox.id).await;
-    Some(match listed {
-        Ok(listing) => listing.into(),
-        Err(error) => {
-            tracing::warn!(sandbox = %sandbox.id, %error, "an outbox could not be listed");
-            OutboxView { unread: true, ..OutboxView::default() }
-        }
-    })
+fn is_open(sandbox: &Sandbox) -> bool {
+    matches!(sandbox.state, Stands::Ready | Stands::Paused)
+}
+
+/// What lies in the outbox of a sandbox, while it is open; `None` when it is not, or nothing is known yet.
+async fn outbox(app: &App, sandbox: Option<&Sandbox>, told: &Told) -> Option<OutboxView> {
+    let sandbox = sandbox.filter(|s| is_open(s))?;
+    let outbox = if hosts::is_elsewhere(app, sandbox) {
+        told.of(sandbox.id)?.outbox.clone()
+    } else {
+        let listed = app.keeper.as_ref()?.outbox(sandbox.id).await;
+        let unread = |error| tracing::warn!(sandbox = %sandbox.id, %error, "an outbox could not be listed");
+        listed.map_err(unread).ok()
+    };
+    Some(outbox.map_or_else(|| OutboxView { unread: true, ..OutboxView::default() }, OutboxView::from))
 }
 
 async fn hall(app: &App, frame: &Frame, slug: &str) -> Result<Hall, PageError> {
@@ -214,10 +224,11 @@ async fn page(
     let sandbox = own(&app, &hall, &user).await?;
     let mut conn = app.db.read().await?;
     let hosts = hosts::alive(&app, &mut conn).await?;
+    let told = Told::ask(&app, &sandbox, About::Use).await?;
     let mut view = None;
     if let Some(s) = &sandbox {
         let place = ask::place(&mut conn, s.id, hosts::places(&hosts)).await?;
-        view = Some(SandboxView::of(&app, s, place));
+        view = Some(SandboxView::of(&app, s, place, &told));
     }
     drop(conn);
     let doors: Vec<&Door> = hosts.iter().map(|host| &host.door).collect();
@@ -230,7 +241,7 @@ async fn page(
         .with("grant", &GrantView::from(grant))
         .with("datasets", &hall.competition.definition.datasets)
         .with("packages", &PackagesView::of(&app, &hall, Some(user.actor.user)).await?)
-        .with("outbox", &outbox(&app, sandbox.as_ref()).await)
+        .with("outbox", &outbox(&app, sandbox.as_ref(), &told).await)
         .with("outbox_bytes", &OutboxLimits::default().bytes)
         .with("file_bytes", &lane3::FILE_BYTES)
         .with("rows", &lane3::ROWS)
@@ -280,7 +291,7 @@ async fn enter(
     let hall = hall(&app, &frame, &slug).await?;
     let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
     let sandbox = sandbox.ok_or(AskError::None)?;
-    if !matches!(sandbox.state, Stands::Ready | Stands::Paused) {
+    if !is_open(&sandbox) {
         return Ok(frame.go(&format!("{}/sandbox", hall.base())));
     }
     let hosts = hosts::alive(&app, &mut *app.db.read().await?).await?;

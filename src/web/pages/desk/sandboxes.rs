@@ -12,9 +12,10 @@ use crate::ids::SandboxId;
 use crate::lab::ask::{self, Place};
 use crate::lab::desk::{self, Line, Totals};
 use crate::lab::model::{Grant, State as Stands, Used, Wanted};
+use crate::lab::reports::About;
 use crate::sandbox::ImageTable;
 use crate::web::error::PageError;
-use crate::web::gauges::{self, Gauges};
+use crate::web::gauges::{Gauges, Told};
 use crate::web::guard::User;
 use crate::web::page::{Frame, Notice};
 use crate::web::pages::competition::hall::Hall;
@@ -85,10 +86,10 @@ struct LineView {
     host: Option<String>,
 }
 
-fn view(app: &App, line: Line, place: Option<Place>) -> LineView {
+fn view(app: &App, line: Line, place: Option<Place>, told: &Told) -> LineView {
     let s = line.sandbox;
     let stopping = s.wanted != Wanted::Running && s.state.takes_a_place();
-    let gauges = gauges::of(app, s.id);
+    let gauges = told.gauges(app, s.id);
     let elsewhere = hosts::is_elsewhere(app, &s);
     LineView {
         id: s.id.to_string(),
@@ -162,18 +163,20 @@ async fn page(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
     let hosts = hosts::alive(&app, &mut conn).await?;
     let places = hosts::places(&hosts);
     let (mut open, mut waiting) = (Vec::new(), Vec::new());
-    for line in desk::open(&mut conn, id).await? {
+    let lines = desk::open(&mut conn, id).await?;
+    let told = Told::ask(&app, lines.iter().map(|line| &line.sandbox), About::Use).await?;
+    for line in lines {
         match line.sandbox.state {
             Stands::Waiting => {
                 let place = ask::place(&mut conn, line.sandbox.id, places).await?;
-                waiting.push(view(&app, line, place));
+                waiting.push(view(&app, line, place, &told));
             }
-            _ => open.push(view(&app, line, None)),
+            _ => open.push(view(&app, line, None, &told)),
         }
     }
     waiting.sort_by_key(|line| line.place.map(|place| place.ahead));
     let over = desk::over(&mut conn, id, LISTED).await?;
-    let over: Vec<_> = over.into_iter().map(|line| view(&app, line, None)).collect();
+    let over: Vec<_> = over.into_iter().map(|line| view(&app, line, None, &told)).collect();
     let totals = TotalsView::from(desk::totals(&mut conn, id).await?);
     let all = desk::numbers(&mut conn, None).await?;
     drop(conn);
