@@ -10,3 +10,13 @@ CREATE TABLE sandbox_reports (
     told_at BIGINT,
     report TEXT
 );
+
+-- A visit to a sandbox ends with the session on the main site that it came from; older ones are over.
+DELETE FROM sandbox_tickets;
+DELETE FROM sandbox_visits;
+ALTER TABLE sandbox_tickets ADD COLUMN session_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE sandbox_visits ADD COLUMN session_id TEXT NOT NULL DEFAULT '';
+
+-- What each keeper asks every second, and the waiting list.
+CREATE INDEX sandboxes_held ON sandboxes (host) WHERE ended_at IS NULL;
+CREATE INDEX sandboxes_over ON sandboxes (ended_at);

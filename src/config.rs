@@ -182,6 +182,8 @@ pub struct RateLimits {
     pub upload: u32,
     /// `SHUYU_LIMITS__API`: API requests a minute by one person or address.
     pub api: u32,
+    /// `SHUYU_LIMITS__SANDBOX`: sandboxes opened, stopped, restarted or copied a minute by one person.
+    pub sandbox: u32,
     /// `SHUYU_LIMITS__LIVE_CONNECTIONS`: live connections open at once by one person or address.
     pub live_connections: usize,
 }
@@ -274,7 +276,7 @@ impl Default for Upload {
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { login: 20, registration: 10, upload: 30, api: 600, live_connections: 8 }
+        Self { login: 20, registration: 10, upload: 30, api: 600, sandbox: 30, live_connections: 8 }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Lane 3: files from a sandbox's outbox. Release requests are not open yet; what is here says of a file,
 //! from its name, its size and the shape of its table, what it would have to pass.
 
-use std::io::Read;
+use std::io::{BufRead as _, BufReader, Read};
 
+use csv_core::ReadFieldResult;
 use serde::{Deserialize, Serialize};
 
 /// The largest file that may leave, in bytes.
@@ -21,15 +22,27 @@ pub struct Shape {
     pub columns: usize,
 }
 
-/// The shape of a CSV file, of which [`FILE_BYTES`] are read at most; `None` where it cannot be read to the end.
+/// The shape of a CSV file, of which [`FILE_BYTES`] are read at most; `None` where it cannot be read. Nothing
+/// of it is kept in memory, however long its lines and fields are.
 pub fn shape_of(csv: impl Read) -> Option<Shape> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(csv.take(FILE_BYTES));
-    let (mut lines, mut columns) = (0_usize, 0);
-    let mut line = csv::ByteRecord::new();
-    while lines < ROWS + 2 && reader.read_byte_record(&mut line).ok()? {
-        lines += 1;
-        columns = columns.max(line.len());
+    let (mut csv, mut reader) = (BufReader::new(csv.take(FILE_BYTES)), csv_core::Reader::new());
+    let (mut lines, mut columns, mut fields) = (0_usize, 0, 0);
+    let mut forgotten = [0; 1 << 10];
+    while lines < ROWS + 2 {
+        let piece = csv.fill_buf().ok()?;
+        let (found, read, _) = reader.read_field(piece, &mut forgotten);
+        csv.consume(read);
+        match found {
+            ReadFieldResult::InputEmpty | ReadFieldResult::OutputFull => {}
+            ReadFieldResult::Field { record_end } => {
+                fields += 1;
+                columns = columns.max(fields);
+                if record_end {
+                    (lines, fields) = (lines + 1, 0);
+                }
+            }
+            ReadFieldResult::End => break,
+        }
     }
     Some(Shape { rows: lines.saturating_sub(1), columns })
 }

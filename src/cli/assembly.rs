@@ -17,6 +17,7 @@ use crate::store::{Db, ObjectPlace, Objects, S3Settings};
 use crate::submission::run::{self, Carrier};
 use crate::submission::worker::Worker;
 use crate::web::Terminal;
+use crate::web::limits::Limits;
 
 /// Bytes of the disk that homes leave free.
 const HOMES_RESERVE: u64 = 2 << 30;
@@ -100,7 +101,12 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
 ///
 /// # Errors
 /// When the directories for homes, data and sockets cannot be made.
-pub async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Result<Option<Keeper>> {
+pub async fn keeper(
+    settings: &Settings,
+    carrier: &Carrier,
+    host: &str,
+    limits: &Arc<Limits>,
+) -> Result<Option<Keeper>> {
     if Door::of(settings).is_none() || settings.sandboxes.places == 0 {
         return Ok(None);
     }
@@ -132,7 +138,7 @@ pub async fn keeper(settings: &Settings, carrier: &Carrier, host: &str) -> Resul
         host: host.to_owned(),
         settings: settings.sandboxes.clone(),
         upload: settings.upload.clone(),
-        clerk: Arc::new(Terminal::new(settings, &carrier.house.clock)?),
+        clerk: Arc::new(Terminal::new(settings, Arc::clone(limits))?),
     })))
 }
 

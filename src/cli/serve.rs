@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
@@ -19,6 +20,7 @@ use crate::contest::scratch;
 use crate::submission::run::Carrier;
 use crate::submission::worker::Worker;
 use crate::web::health::Check;
+use crate::web::limits::Limits;
 use crate::web::{self, App};
 
 /// What `shuyu serve` takes.
@@ -63,11 +65,13 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let sequencing = tokio::spawn(Sequencer::new(db.clone()).run(over.clone()));
     let mut checks = Vec::new();
     let (mut keeping, mut holds) = (None, None);
+    let limits = Arc::new(Limits::new(&settings.limits, &house.clock));
     let working = if settings.worker.enabled {
         let instance = assembly::instance_of(&settings)?;
         let carrier = assembly::carrier(&settings, house.clone(), &instance).await?;
         checks.push(docker_check(&carrier));
-        let keeper = assembly::keeper(&settings, &carrier, &worker_name(&settings.worker.name)).await?;
+        let keeper =
+            assembly::keeper(&settings, &carrier, &worker_name(&settings.worker.name), &limits).await?;
         keeping = keeper.clone().map(|keeper| tokio::spawn(keeper.work(stop.clone())));
         holds = keeper;
         let worker = Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots())
@@ -77,7 +81,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     } else {
         None
     };
-    let app = App::new(settings, house.clone(), checks, holds)?;
+    let app = App::new(settings, house.clone(), checks, holds, limits)?;
     tracing::info!(listen = %listener.local_addr()?, url = app.settings.public_url, "serving");
 
     let _spool = clear_leftovers(&app.settings.work_dir)?;

@@ -2,6 +2,7 @@
 //! port for them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use crate::config::Settings;
 use crate::lab::keeper::Keeper;
 use crate::submission::worker::Worker;
 use crate::web::App;
+use crate::web::limits::Limits;
 
 /// What serves sandboxes, and what looks after them.
 type Holding = (JoinHandle<anyhow::Result<()>>, JoinHandle<()>);
@@ -46,11 +48,12 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     let name = worker_name(&settings.worker.name);
     let mut holding = None;
     let mut worker = Worker::new(carrier.clone(), &name, settings.slots()).keeping_warm(settings.worker.warm);
+    let limits = Arc::new(Limits::new(&settings.limits, &house.clock));
     if let Some(port) = port
-        && let Some(keeper) = assembly::keeper(&settings, &carrier, &name).await?
+        && let Some(keeper) = assembly::keeper(&settings, &carrier, &name, &limits).await?
     {
         worker = assembly::says_it_holds(worker, &settings, Some(&keeper));
-        let app = App::new(settings, house.clone(), Vec::new(), Some(keeper.clone()))?;
+        let app = App::new(settings, house.clone(), Vec::new(), Some(keeper.clone()), limits)?;
         holding = Some(hold(port, app, keeper, &stop));
     }
     let working = tokio::spawn(worker.work(stop.clone()));

@@ -1,10 +1,12 @@
 //! What participants and organizers ask of sandboxes. It is written down here, and made so by the
 //! keeper of the worker that holds the sandbox.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
-use super::db;
 use super::model::{Grant, Home, Sandbox, State, Used, Wanted};
+use super::{db, homes};
 use crate::audit::{self, Actor, Entry};
 use crate::catalog::{self, CatalogError};
 use crate::contest::entry::{self, EntryError};
@@ -34,6 +36,9 @@ pub enum AskError {
     /// There is none.
     #[error("you have no sandbox in this competition; open one first")]
     None,
+    /// The last copy of the home is young.
+    #[error("your files were copied at {0}; ask again five minutes later")]
+    Copied(Timestamp),
     /// The organizer meant one that is not there.
     #[error("this sandbox is over already, or of another competition")]
     Gone,
@@ -98,7 +103,12 @@ pub async fn open(
             return Err(AskError::Stopping);
         }
         // one that was to be stopped and is not yet stays
-        db::set_wanted(&mut tx, present.id, Wanted::Running).await?;
+        if present.wanted != Wanted::Running {
+            db::set_wanted(&mut tx, present.id, Wanted::Running).await?;
+            let entry = Entry::new(now, Actor::User(user), "sandbox.stop_withdrawn", ("sandbox", present.id))
+                .competition(competition.id);
+            audit::record(&mut tx, entry).await?;
+        }
         tx.commit().await?;
         return Ok(Sandbox { wanted: Wanted::Running, ..present });
     }
@@ -206,30 +216,71 @@ pub(super) async fn end(
             deadline_at: None,
             reason: wanted.reason().unwrap_or_default(),
         };
-        db::change(tx, sandbox.id, &change, now).await?;
+        if !db::change(tx, sandbox.id, &change, now).await? {
+            // it has a place by now: its keeper sees what is wanted
+            return Ok(());
+        }
         announce(tx, now, sandbox.id, State::Stopped).await?;
+        if wanted == Wanted::Reset {
+            let about = (sandbox.home, sandbox.competition, sandbox.user);
+            homes::remove_in(tx, about, (Actor::User(sandbox.user), "asked"), now).await?;
+        }
     }
     Ok(())
 }
 
-/// Where a waiting sandbox stands, and how long it may take, in seconds: the places before it, each of
-/// which falls free after the mean stay divided by the number of places.
+/// Where a waiting sandbox stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Place {
     /// How many wait before it.
     pub ahead: i64,
-    /// What is expected; `None` before anybody's stay has been measured.
+    /// How long it may take, in seconds: 0 when there is a place for it now, `None` before anybody has given one up.
     pub expected_seconds: Option<i64>,
 }
 
-/// The place of a sandbox in the waiting list; `None` when it does not wait. `places` is how many
-/// there are in all.
-///
-/// # Errors
-/// When the database fails.
-pub async fn place(conn: &mut Connection, id: SandboxId, places: i64) -> Result<Option<Place>, StoreError> {
-    let Some(ahead) = db::ahead(conn, id).await? else { return Ok(None) };
-    let mean = db::mean_stay_ms(conn).await?;
-    let expected_seconds = mean.map(|mean| (ahead + 1) * mean / 1000 / places.max(1));
-    Ok(Some(Place { ahead, expected_seconds }))
+/// The waiting list.
+#[derive(Clone, Debug)]
+pub struct WaitingList {
+    ahead: HashMap<SandboxId, i64>,
+    stays: db::Stays,
+    places: i64,
+    now: Timestamp,
+}
+
+impl WaitingList {
+    /// As it is now; `places` is how many there are in all.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn read(conn: &mut Connection, places: i64, now: Timestamp) -> Result<Self, StoreError> {
+        let ahead: HashMap<_, _> = db::waiting(conn).await?.into_iter().zip(0_i64..).collect();
+        let stays = if ahead.is_empty() { db::Stays::default() } else { db::stays(conn, now).await? };
+        Ok(Self { ahead, stays, places, now })
+    }
+
+    /// The place of a sandbox in it; `None` when it does not wait.
+    pub fn place(&self, id: SandboxId) -> Option<Place> {
+        let ahead = *self.ahead.get(&id)?;
+        Some(Place { ahead, expected_seconds: self.expected_seconds(ahead) })
+    }
+
+    /// How long it takes until so many have given their places up that there is one behind `ahead` others.
+    ///
+    /// Places are given up at the rate at which they were: ends over time kept, of those that ended and those
+    /// that go on alike (the estimate of largest likelihood for exponential stays, some of which are censored).
+    /// It takes no longer than until the sessions of so many are over.
+    fn expected_seconds(&self, ahead: i64) -> Option<i64> {
+        let db::Stays { ended, kept_ms, until, taken } = &self.stays;
+        let leaving = ahead + 1 - (self.places - taken);
+        if leaving <= 0 {
+            return Some(0);
+        }
+        let expected = (*ended > 0).then(|| leaving * (kept_ms / 1000) / (ended * self.places.max(1)));
+        let over = usize::try_from(leaving - 1).ok().and_then(|nth| until.get(nth));
+        let latest = over.map(|at| at.duration_since(self.now).as_secs().max(0));
+        match (expected, latest) {
+            (Some(expected), Some(latest)) => Some(expected.min(latest)),
+            (expected, latest) => expected.or(latest),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::model::{Home, Sandbox, State, Used, Wanted};
-use crate::ids::{CompetitionId, HomeId, SandboxId, UserId};
+use crate::ids::{CompetitionId, HomeId, SandboxId, SessionId, UserId};
 use crate::store::{Connection, Row, StoreError};
 
 pub(super) fn sandbox(row: &AnyRow) -> Result<Sandbox, StoreError> {
@@ -151,17 +151,11 @@ pub async fn next_waiting(
     row.as_ref().map(sandbox).transpose()
 }
 
-/// How many wait before a sandbox; `None` when it does not wait.
-pub async fn ahead(conn: &mut Connection, id: SandboxId) -> Result<Option<i64>, StoreError> {
+/// The sandboxes that wait, in turn.
+pub async fn waiting(conn: &mut Connection) -> Result<Vec<SandboxId>, StoreError> {
     let rows =
         sqlx::query(AssertSqlSafe(format!("SELECT w.id AS id {WAITING} {IN_TURN}"))).fetch_all(conn).await?;
-    let wanted = id.to_string();
-    for (place, row) in (0_i64..).zip(&rows) {
-        if row.text("id")? == wanted {
-            return Ok(Some(place));
-        }
-    }
-    Ok(None)
+    rows.iter().map(|row| row.parsed("id")).collect()
 }
 
 /// How many places are taken on a worker.
@@ -176,16 +170,44 @@ pub async fn places_taken(conn: &mut Connection, host: &str) -> Result<i64, Stor
     .int("n")
 }
 
-/// How long the last hundred sandboxes kept their place on average, in milliseconds.
-pub async fn mean_stay_ms(conn: &mut Connection) -> Result<Option<i64>, StoreError> {
-    let row = sqlx::query(
-        "SELECT CAST(AVG(ended_at - started_at) AS BIGINT) AS mean FROM \
+/// How long sandboxes keep their places.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stays {
+    /// How many of the last hundred to give theirs up have done so: at most as many.
+    pub(super) ended: i64,
+    /// The time that those and all who have a place now have kept it, in milliseconds.
+    pub(super) kept_ms: i64,
+    /// When those who have a place now give it up at the latest, the first of them first.
+    pub(super) until: Vec<Timestamp>,
+    /// How many have a place now.
+    pub(super) taken: i64,
+}
+
+/// How long sandboxes keep their places, those that have one now included: of many that stay long, few have
+/// ended yet.
+pub(super) async fn stays(conn: &mut Connection, now: Timestamp) -> Result<Stays, StoreError> {
+    let over = sqlx::query(
+        "SELECT COUNT(*) AS n, CAST(COALESCE(SUM(ended_at - started_at), 0) AS BIGINT) AS kept FROM \
          (SELECT ended_at, started_at FROM sandboxes WHERE ended_at IS NOT NULL AND started_at IS NOT NULL \
           ORDER BY ended_at DESC LIMIT 100) AS latest",
     )
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await?;
-    row.int_or_null("mean")
+    let held = sqlx::query(
+        "SELECT started_at, deadline_at FROM sandboxes WHERE ended_at IS NULL \
+         AND state IN ('starting', 'ready', 'paused', 'stopping')",
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut stays = Stays { ended: over.int("n")?, kept_ms: over.int("kept")?, ..Stays::default() };
+    for row in &held {
+        let started = row.time_or_null("started_at")?.unwrap_or(now);
+        stays.kept_ms += i64::try_from(now.duration_since(started).as_millis()).unwrap_or(0).max(0);
+        stays.until.extend(row.time_or_null("deadline_at")?);
+        stays.taken += 1;
+    }
+    stays.until.sort_unstable();
+    Ok(stays)
 }
 
 /// A change of where a sandbox stands.
@@ -303,6 +325,34 @@ pub async fn set_wanted(conn: &mut Connection, id: SandboxId, wanted: Wanted) ->
     Ok(())
 }
 
+/// What is asked of a sandbox, which nobody else can change before the end of the transaction.
+pub(super) async fn settled_wish(conn: &mut Connection, id: SandboxId) -> Result<Option<Wanted>, StoreError> {
+    let row = sqlx::query("UPDATE sandboxes SET wanted = wanted WHERE id = $1 RETURNING wanted")
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| row.parsed("wanted")).transpose()
+}
+
+/// Bytes of content that a participant was shown in a competition since a time, in other sandboxes than this.
+pub(super) async fn shown_since(
+    conn: &mut Connection,
+    sandbox: &Sandbox,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(shown_bytes), 0) AS BIGINT) AS shown FROM sandboxes WHERE competition_id = $1 \
+         AND user_id = $2 AND id <> $3 AND (ended_at IS NULL OR ended_at > $4)",
+    )
+    .bind(sandbox.competition.to_string())
+    .bind(sandbox.user.to_string())
+    .bind(sandbox.id.to_string())
+    .bind(since.as_millisecond())
+    .fetch_one(conn)
+    .await?;
+    Ok(u64::try_from(row.int("shown")?).unwrap_or(0))
+}
+
 /// Adds to what a sandbox has used, and notes when a person last did something in it.
 pub async fn add_used(
     conn: &mut Connection,
@@ -382,15 +432,17 @@ pub async fn set_home_host(conn: &mut Connection, id: HomeId, host: Option<&str>
 pub(super) async fn insert_ticket(
     conn: &mut Connection,
     digest: &str,
-    (sandbox, user): (SandboxId, UserId),
+    (sandbox, user, session): (SandboxId, UserId, SessionId),
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO sandbox_tickets (digest, sandbox_id, user_id, expires_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO sandbox_tickets (digest, sandbox_id, user_id, session_id, expires_at) \
+         VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(digest)
     .bind(sandbox.to_string())
     .bind(user.to_string())
+    .bind(session.to_string())
     .bind(expires_at.as_millisecond())
     .execute(conn)
     .await?;
@@ -403,33 +455,34 @@ pub(super) async fn use_ticket(
     digest: &str,
     sandbox: SandboxId,
     now: Timestamp,
-) -> Result<Option<UserId>, StoreError> {
+) -> Result<Option<(UserId, SessionId)>, StoreError> {
     let row = sqlx::query(
         "UPDATE sandbox_tickets SET used_at = $3 WHERE digest = $1 AND sandbox_id = $2 \
-         AND used_at IS NULL AND expires_at > $3 RETURNING user_id",
+         AND used_at IS NULL AND expires_at > $3 RETURNING user_id, session_id",
     )
     .bind(digest)
     .bind(sandbox.to_string())
     .bind(now.as_millisecond())
     .fetch_optional(conn)
     .await?;
-    row.map(|row| row.parsed("user_id")).transpose()
+    row.map(|row| Ok((row.parsed("user_id")?, row.parsed("session_id")?))).transpose()
 }
 
 /// Adds a visit.
 pub(super) async fn insert_visit(
     conn: &mut Connection,
     digest: &str,
-    (sandbox, user): (SandboxId, UserId),
+    (sandbox, user, session): (SandboxId, UserId, SessionId),
     (now, expires_at): (Timestamp, Timestamp),
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO sandbox_visits (digest, sandbox_id, user_id, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO sandbox_visits (digest, sandbox_id, user_id, session_id, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(digest)
     .bind(sandbox.to_string())
     .bind(user.to_string())
+    .bind(session.to_string())
     .bind(now.as_millisecond())
     .bind(expires_at.as_millisecond())
     .execute(conn)
@@ -437,8 +490,8 @@ pub(super) async fn insert_visit(
     Ok(())
 }
 
-/// Whose visit a cookie on a sandbox's origin is: somebody who is signed in on the main site still, and
-/// still takes part.
+/// Whose visit a cookie on a sandbox's origin is: somebody whose session on the main site, in which they came,
+/// goes on, and who still takes part.
 pub(super) async fn visitor(
     conn: &mut Connection,
     digest: &str,
@@ -452,7 +505,7 @@ pub(super) async fn visitor(
          JOIN participants p ON p.competition_id = b.competition_id AND p.user_id = v.user_id \
          AND p.state = 'approved' \
          WHERE v.digest = $1 AND v.sandbox_id = $2 AND v.expires_at > $3 AND EXISTS \
-         (SELECT 1 FROM sessions s WHERE s.user_id = v.user_id AND s.expires_at > $3 \
+         (SELECT 1 FROM sessions s WHERE s.id = v.session_id AND s.user_id = v.user_id AND s.expires_at > $3 \
           AND (s.revoked_at IS NULL OR s.revoked_at > $3))",
     )
     .bind(digest)

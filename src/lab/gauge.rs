@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// How much content a session may show, in bytes: a person reads far less.
+/// How much content a person may be shown in a competition within the length of a session, in bytes: one reads
+/// far less. A sandbox that is opened anew goes on counting.
 pub const BUDGET: u64 = 512 << 20;
 /// How fast content may go out in the long run, in bytes a second.
 pub const RATE: u64 = 4 << 20;
@@ -61,7 +62,7 @@ pub struct Taken {
 }
 
 impl Gauge {
-    /// The gauge of a session that has shown so many bytes before (a service that was restarted).
+    /// The gauge of a session that has shown so many bytes before, in this sandbox or an earlier one.
     pub fn new(shown: u64, now: Timestamp) -> Self {
         Self {
             shown: shown.into(),
@@ -125,6 +126,11 @@ impl Gauge {
         let active = self.active.load(Ordering::Relaxed);
         let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         now.as_millisecond().saturating_sub(active) >= span
+    }
+
+    /// Whether somebody has done something after then.
+    pub fn active_after(&self, then: Timestamp) -> bool {
+        self.active.load(Ordering::Relaxed) > then.as_millisecond()
     }
 
     /// A kernel was started.

@@ -6,11 +6,16 @@ mod again;
 mod begin;
 mod copy;
 mod counter;
+mod ending;
 mod homes;
 mod jupyter;
 mod look;
+mod marks;
 mod meter;
+mod rest;
+mod rounds;
 mod spares;
+mod start;
 mod tell;
 
 use std::collections::{HashMap, HashSet};
@@ -19,27 +24,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use counter::{Counter, Hours};
-use jiff::{SignedDuration, Timestamp};
+use marks::Marks;
 use spares::Spares;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ask::announce;
-use super::db::{self, Change};
 use super::gauge::Gauge;
 use super::hand_in::Clerk;
-use super::model::{Grant, Sandbox, State, Wanted};
-use super::reports;
-use crate::audit::{self, Actor, Entry};
+use super::model::{Grant, Sandbox};
 use crate::config::{Sandboxes as Settings, Upload};
-use crate::contest::model::ParticipantState;
 use crate::contest::packages::cache::PackageCache;
-use crate::contest::{db as contest_db, entry};
 use crate::house::House;
 use crate::ids::SandboxId;
 use crate::sandbox::{
-    self, Engine, GpuGrants, Gpus, Home, Homes, ImageTable, ReadOnlyBind, Relay, RelayError, RelayStream,
-    SandboxState,
+    self, Engine, GpuGrants, Gpus, Home, Homes, ImageTable, ReadOnlyBind, Relay, RelayError, SandboxState,
 };
 use crate::store::StoreError;
 
@@ -96,10 +94,10 @@ struct Inner {
     means: Arc<Means>,
     hours: Arc<Hours>,
     held: Mutex<HashMap<SandboxId, Arc<Held>>>,
-    /// Those that are being begun or ended: theirs is not what nobody owns.
-    busy: Mutex<HashSet<SandboxId>>,
+    /// Those that are being begun or ended.
+    busy: Marks,
     /// Those that rest because their home is being copied.
-    copying: Mutex<HashSet<SandboxId>>,
+    copying: Marks,
     pulses: Mutex<look::Pulses>,
     /// Containers that this keeper has, whoever's they are: nothing of theirs is for the reaper.
     owned: Mutex<HashSet<SandboxId>>,
@@ -131,6 +129,8 @@ pub(super) struct Held {
     token: String,
     /// Processor time written down, in milliseconds, and when memory was last looked at.
     metered: Mutex<meter::Metered>,
+    /// Held by whoever freezes it or has it go on.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// What a request needs to go into a sandbox.
@@ -148,6 +148,9 @@ pub enum ReachError {
     /// This worker does not hold it.
     #[error("this sandbox is not open here (any more)")]
     NotHere,
+    /// It is paused, and nobody came: something asked by itself.
+    #[error("this sandbox is paused until somebody uses it again")]
+    Resting,
     /// The relay says why.
     #[error(transparent)]
     Relay(#[from] RelayError),
@@ -174,8 +177,8 @@ impl Keeper {
             means: Arc::new(means),
             hours: Arc::default(),
             held: Mutex::default(),
-            busy: Mutex::default(),
-            copying: Mutex::default(),
+            busy: Marks::default(),
+            copying: Marks::default(),
             pulses: Mutex::default(),
             owned: Mutex::default(),
             spares: Mutex::default(),
@@ -195,12 +198,12 @@ impl Keeper {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn busy(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
-        self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn busy(&self) -> &Marks {
+        &self.0.busy
     }
 
-    fn copying(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
-        self.0.copying.lock().unwrap_or_else(PoisonError::into_inner)
+    fn copying(&self) -> &Marks {
+        &self.0.copying
     }
 
     fn owned(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
@@ -229,32 +232,15 @@ impl Keeper {
         Ok(WayIn { gauge: Arc::clone(&held.gauge), token: held.token.clone() })
     }
 
-    /// A connection to a port inside a sandbox; one that was paused goes on.
-    ///
-    /// # Errors
-    /// [`ReachError`].
-    pub async fn dial(&self, id: SandboxId, port: u16) -> Result<RelayStream, ReachError> {
-        let held = self.get(id).ok_or(ReachError::NotHere)?;
-        let house = &self.means().house;
-        let known = db::by_id(&mut *house.db.read().await?, id).await?;
-        if known.is_some_and(|s| s.state == State::Paused) {
-            held.gauge.active(house.clock.now());
-            held.sandbox.unpause().await?;
-            self.moved(id, State::Paused, State::Ready, "").await?;
-        }
-        Ok(held.relay.open(port).await?)
-    }
-
     /// Where what is handed in through a relay becomes its owner's submissions.
-    fn counter(&self, id: SandboxId, relay: &Arc<Relay>) -> Counter {
-        Counter::open(&self.0.means, &self.0.hours, id, relay)
+    fn counter(&self, sandbox: &Sandbox, relay: &Arc<Relay>) -> Counter {
+        Counter::open(&self.0.means, &self.0.hours, (sandbox.id, sandbox.user), relay)
     }
 
     /// Looks after the sandboxes of this worker until `stop` fires; they go on without it.
     pub async fn work(self, stop: CancellationToken) {
-        self.find_again().await;
-        if let Err(error) = self.put_right().await {
-            tracing::error!(%error, "sandboxes that were interrupted were not put right");
+        if !self.start(&stop).await {
+            return;
         }
         // what a crash left of them stands in the way of their next beginning
         self.reap().await;
@@ -295,44 +281,6 @@ impl Keeper {
         }
     }
 
-    /// Sandboxes of ours that go on since before a restart of the service.
-    async fn find_again(&self) {
-        let found = match self.means().engine.find_sandboxes().await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(%error, "the sandboxes that go on could not be found");
-                return;
-            }
-        };
-        for found in found {
-            let id = found.sandbox.id();
-            match self.take_up(found).await {
-                Ok(true) => tracing::info!(sandbox = %id, "a sandbox goes on"),
-                Ok(false) => {}
-                Err(error) => tracing::error!(sandbox = %id, %error, "a sandbox could not be taken up again"),
-            }
-        }
-    }
-
-    /// Puts right what the database says of sandboxes that a crash interrupted: one that was being begun
-    /// waits again, one that was being ended is over.
-    async fn put_right(&self) -> Result<(), StoreError> {
-        let means = self.means();
-        for sandbox in db::held_by(&mut *means.house.db.read().await?, &means.host).await? {
-            match sandbox.state {
-                State::Starting => self.moved(sandbox.id, State::Starting, State::Waiting, "").await?,
-                State::Stopping => {
-                    if sandbox.wanted == Wanted::Reset {
-                        self.remove_home(&sandbox).await?;
-                    }
-                    self.moved(sandbox.id, State::Stopping, State::Stopped, &sandbox.reason).await?
-                }
-                _ => false,
-            };
-        }
-        Ok(())
-    }
-
     /// Removes what belongs to no sandbox of this worker any more.
     async fn reap(&self) {
         let keeper = self.clone();
@@ -343,185 +291,6 @@ impl Keeper {
             Ok(reaped) => tracing::warn!(?reaped, "removed what sandboxes left behind that nobody owns"),
             Err(error) => tracing::warn!(%error, "could not look for what sandboxes left behind"),
         }
-    }
-
-    /// Gives waiting sandboxes their places, and sees to those that are held.
-    async fn look_around(&self, tasks: &mut JoinSet<()>, beat: u32) -> Result<(), StoreError> {
-        let means = self.means();
-        let now = means.house.clock.now();
-        for sandbox in db::held_by(&mut *means.house.db.read().await?, &means.host).await? {
-            self.see_to(tasks, &sandbox, now).await?;
-        }
-        self.copy_asked(tasks).await?;
-        self.feel_pulses().await;
-        self.answer(tasks).await?;
-        while let Some(sandbox) = self.give_place(now).await? {
-            let keeper = self.clone();
-            self.busy().insert(sandbox.id);
-            tasks.spawn(async move {
-                keeper.begin(&sandbox).await;
-                keeper.busy().remove(&sandbox.id);
-            });
-        }
-        if beat % REAPED == REAPED - 1 {
-            self.reap().await;
-            let mut tx = means.house.db.begin().await?;
-            db::sweep_visits(&mut tx, now).await?;
-            reports::db::sweep(&mut tx, now).await?;
-            tx.commit().await?;
-            self.look_after_homes().await;
-        }
-        if beat % METERED == METERED - 1 {
-            self.meter().await?;
-        }
-        self.keep_spares(tasks, beat).await?;
-        Ok(())
-    }
-
-    /// Takes the next waiting sandbox on, while there is a place.
-    async fn give_place(&self, now: Timestamp) -> Result<Option<Sandbox>, StoreError> {
-        let Means { house, host, settings, .. } = self.means();
-        let mut conn = house.db.read().await?;
-        if db::places_taken(&mut conn, host).await? >= i64::from(settings.places) {
-            return Ok(None);
-        }
-        let Some(next) = db::next_waiting(&mut conn, host, now).await? else { return Ok(None) };
-        drop(conn);
-        let mut tx = house.db.begin().await?;
-        let competition = contest_db::by_id(&mut tx, next.competition).await?;
-        let grant = Grant::of(competition.and_then(|c| c.definition.sandbox).as_ref());
-        let session = SignedDuration::try_from(grant.session).unwrap_or(SignedDuration::from_hours(8));
-        let change = Change {
-            from: State::Waiting,
-            to: State::Starting,
-            host: Some(host),
-            deadline_at: now.checked_add(session).ok(),
-            reason: "",
-        };
-        if !db::change(&mut tx, next.id, &change, now).await? {
-            return Ok(None);
-        }
-        announce(&mut tx, now, next.id, State::Starting).await?;
-        let taken = db::by_id(&mut tx, next.id).await?;
-        tx.commit().await?;
-        house.ring();
-        Ok(taken)
-    }
-
-    /// What has to be done about one that is held, if anything.
-    async fn see_to(
-        &self,
-        tasks: &mut JoinSet<()>,
-        sandbox: &Sandbox,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        if !matches!(sandbox.state, State::Ready | State::Paused) || self.is_being_copied(sandbox.id) {
-            return Ok(());
-        }
-        let Some(held) = self.get(sandbox.id) else {
-            // its container went while nobody looked
-            self.moved(sandbox.id, sandbox.state, State::Failed, "engine").await?;
-            return Ok(());
-        };
-        let settings = &self.means().settings;
-        let passed = |since: Option<Timestamp>, span: Duration| {
-            let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
-            since.is_some_and(|since| now.duration_since(since) >= span)
-        };
-        let stop_paused = Duration::from_secs(u64::from(settings.stop_paused_minutes) * 60);
-        let mut conn = self.means().house.db.read().await?;
-        let registered = entry::db::state(&mut conn, sandbox.competition, sandbox.user).await?;
-        drop(conn);
-        let over = if let Some(asked) = sandbox.wanted.reason() {
-            Some(asked)
-        } else if registered != Some(ParticipantState::Approved) {
-            Some("removed")
-        } else if sandbox.deadline_at.is_some_and(|deadline| deadline <= now) {
-            Some("session")
-        } else if sandbox.state == State::Paused && passed(sandbox.paused_at, stop_paused) {
-            Some("idle")
-        } else if held.relay.ended().is_some() {
-            Some("lab")
-        } else if held.has_gone().await {
-            Some("engine")
-        } else {
-            None
-        };
-        if let Some(reason) = over {
-            if self.moved(sandbox.id, sandbox.state, State::Stopping, reason).await? {
-                let (keeper, sandbox) = (self.clone(), sandbox.clone());
-                self.busy().insert(sandbox.id);
-                tasks.spawn(async move {
-                    keeper.end(&sandbox, held, reason).await;
-                    keeper.busy().remove(&sandbox.id);
-                });
-            }
-        } else if sandbox.state == State::Ready
-            && passed(sandbox.active_at, held.grant.idle)
-            && held.gauge.idle_since(now, held.grant.idle)
-            && self.moved(sandbox.id, State::Ready, State::Paused, "").await?
-            && let Err(error) = held.sandbox.pause().await
-        {
-            tracing::warn!(sandbox = %sandbox.id, %error, "a sandbox could not be paused");
-        }
-        Ok(())
-    }
-
-    /// Notes where a sandbox stands and tells whoever listens; false when it stands elsewhere by now.
-    async fn moved(&self, id: SandboxId, from: State, to: State, reason: &str) -> Result<bool, StoreError> {
-        let house = &self.means().house;
-        let now = house.clock.now();
-        let mut tx = house.db.begin().await?;
-        let change = Change { from, to, host: None, deadline_at: None, reason };
-        if !db::change(&mut tx, id, &change, now).await? {
-            return Ok(false);
-        }
-        announce(&mut tx, now, id, to).await?;
-        if to.is_over() {
-            let entry = Entry::new(now, Actor::System, "sandbox.over", ("sandbox", id))
-                .detail("state", to.as_str())
-                .detail("reason", reason);
-            audit::record(&mut tx, entry).await?;
-        }
-        tx.commit().await?;
-        house.ring();
-        Ok(true)
-    }
-
-    /// Ends a sandbox that is being stopped: its programs, its container, and, when that was asked for,
-    /// its home. One that is to come again keeps its place.
-    async fn end(&self, sandbox: &Sandbox, held: Arc<Held>, reason: &str) {
-        if let Err(error) = self.meter_one(sandbox.id, &held).await {
-            tracing::warn!(sandbox = %sandbox.id, %error, "its last use was not written down");
-        }
-        self.held().remove(&sandbox.id);
-        if reason == "lab" {
-            self.keep_log(sandbox.id, &held.sandbox).await;
-        }
-        let put_away = self.put_away(sandbox, &held).await;
-        let (state, reason) = match &put_away {
-            Ok(()) => (State::Stopped, reason),
-            Err(error) => {
-                tracing::error!(sandbox = %sandbox.id, %error, "a sandbox was not put away; the reaper will");
-                (State::Failed, "engine")
-            }
-        };
-        self.disown(held.sandbox.id());
-        let again = state == State::Stopped && sandbox.wanted == Wanted::Restart;
-        let over = match again {
-            true => self.come_again(sandbox).await,
-            false => self.moved(sandbox.id, State::Stopping, state, reason).await.map(drop),
-        };
-        if let Err(error) = over {
-            tracing::error!(sandbox = %sandbox.id, %error, "that a sandbox is over was not written down");
-        }
-    }
-
-    async fn put_away(&self, sandbox: &Sandbox, held: &Held) -> Result<(), sandbox::SandboxError> {
-        held.sandbox.stop(GRACE).await?;
-        held.sandbox.release().await?;
-        held.sandbox.remove().await?;
-        self.keep_or_remove(sandbox, &held.home).await
     }
 
     fn home_file(&self, sandbox: &Sandbox) -> PathBuf {

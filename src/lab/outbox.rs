@@ -1,7 +1,5 @@
 //! What lies in an outbox, with the shapes of its tables.
 
-use std::io;
-
 use serde::{Deserialize, Serialize};
 
 use crate::airlock::lane3::{self, Shape};
@@ -52,6 +50,6 @@ pub(super) async fn look_into(home: &Home) -> Result<Outbox, SandboxError> {
 /// `None` also where the file is gone by now: it is the participant's to remove it.
 async fn shape_of(home: &Home, path: &str) -> Option<Shape> {
     let file = home.open_in_outbox(path).await.ok()?;
-    let counting = tokio::task::spawn_blocking(move || lane3::shape_of(io::BufReader::new(file)));
+    let counting = tokio::task::spawn_blocking(move || lane3::shape_of(file));
     counting.await.ok().flatten()
 }

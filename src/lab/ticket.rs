@@ -10,7 +10,7 @@ use super::model::Sandbox;
 use crate::audit::{self, Actor, Entry};
 use crate::crypto::Sm3Digest;
 use crate::house::House;
-use crate::ids::{SandboxId, UserId};
+use crate::ids::{SandboxId, SessionId, UserId};
 use crate::store::{Connection, StoreError};
 
 /// How long a ticket may be on its way.
@@ -26,15 +26,16 @@ fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// Makes a ticket to a sandbox for the person whose it is, and gives its secret.
+/// Makes a ticket to a sandbox for the person whose it is, and gives its secret. The visit that it opens ends with the
+/// session on the main site that it was made in.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn make(house: &House, sandbox: &Sandbox) -> Result<String, StoreError> {
+pub async fn make(house: &House, sandbox: &Sandbox, session: SessionId) -> Result<String, StoreError> {
     let now = house.clock.now();
     let secret = house.entropy.secret();
     let mut tx = house.db.begin().await?;
-    let about = (sandbox.id, sandbox.user);
+    let about = (sandbox.id, sandbox.user, session);
     db::insert_ticket(&mut tx, &digest(&secret), about, later(now, TICKET)).await?;
     tx.commit().await?;
     Ok(secret)
@@ -52,11 +53,11 @@ pub async fn redeem(
 ) -> Result<Option<(String, Timestamp)>, StoreError> {
     let now = house.clock.now();
     let mut tx = house.db.begin().await?;
-    let user = db::use_ticket(&mut tx, &digest(secret), sandbox.id, now).await?;
-    let Some(user) = user.filter(|user| *user == sandbox.user) else { return Ok(None) };
+    let used = db::use_ticket(&mut tx, &digest(secret), sandbox.id, now).await?;
+    let Some((user, session)) = used.filter(|(user, _)| *user == sandbox.user) else { return Ok(None) };
     let visit = house.entropy.secret();
     let ends = sandbox.deadline_at.unwrap_or_else(|| later(now, VISIT));
-    db::insert_visit(&mut tx, &digest(&visit), (sandbox.id, user), (now, ends)).await?;
+    db::insert_visit(&mut tx, &digest(&visit), (sandbox.id, user, session), (now, ends)).await?;
     let entry = Entry::new(now, Actor::User(user), "sandbox.entered", ("sandbox", sandbox.id))
         .competition(sandbox.competition);
     audit::record(&mut tx, entry).await?;
@@ -64,8 +65,8 @@ pub async fn redeem(
     Ok(Some((visit, ends)))
 }
 
-/// Whose visit to a sandbox a cookie's secret is, as long as that person is signed in on the main site
-/// and takes part.
+/// Whose visit to a sandbox a cookie's secret is, as long as the session lasts on the main site that it came
+/// from, and that person takes part.
 ///
 /// # Errors
 /// When the database fails.

@@ -119,7 +119,9 @@ impl Homes {
     pub async fn erase(&self, file: &Path) -> Result<(), SandboxError> {
         let _guard = Attaching::begin(self, file)?;
         refuse_mounted(file)?;
-        for kept in [image_of(file), archive_of(file)] {
+        // and what a crash left of one that was being made or saved
+        let begun = ["new", "part"].map(|ending| file.with_extension(ending));
+        for kept in [image_of(file), archive_of(file)].into_iter().chain(begun) {
             match fs::remove_file(&kept) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(SandboxError::host("remove", kept, error));

@@ -186,8 +186,10 @@ impl Engine {
             let Some(container) = self.inspect(&sandbox.name).await? else { continue };
             let state = state_of(&container);
             sandbox.printed.recall(self, &sandbox.name).await;
-            if state == SandboxState::Running {
-                sandbox.printed.follow(self, &sandbox.name).await?;
+            if state == SandboxState::Running
+                && let Err(error) = sandbox.printed.follow(self, &sandbox.name).await
+            {
+                tracing::warn!(sandbox = %label.id, %error, "what a sandbox prints from now on is not kept");
             }
             found.push(Found {
                 state,

@@ -43,7 +43,7 @@ pub struct Shared {
     /// The leaderboards in memory.
     pub boards: Boards,
     /// Rate limits.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// What `/readyz` asks.
     pub checks: Vec<Check>,
     /// The keeper of the sandboxes that this process's worker holds.
@@ -54,7 +54,7 @@ pub struct Shared {
 
 impl App {
     /// Puts the parts together. `checks` are asked by `/readyz` and shown on the status page, beside
-    /// the database and the disk, which are always asked.
+    /// the database and the disk, which are always asked. `limits` are those that the keeper's clerk counts by, too.
     ///
     /// # Errors
     /// When a template or text cannot be read.
@@ -63,6 +63,7 @@ impl App {
         house: House,
         checks: Vec<Check>,
         keeper: Option<Keeper>,
+        limits: Arc<Limits>,
     ) -> Result<Self, TemplateError> {
         let (db, clock, entropy) = (house.db.clone(), house.clock.clone(), house.entropy);
         let session = &settings.session;
@@ -73,7 +74,6 @@ impl App {
         let people = People::new(db.clone(), clock.clone(), entropy, terms);
         let templates = Templates::load(&settings.site.zone)?;
         let live = Live::new(db.clone(), clock.clone(), settings.limits.live_connections);
-        let limits = Limits::new(&settings.limits, &clock);
         let mut all = vec![Check::database(&db), Check::disk(&settings.data_dir)];
         all.extend(checks);
         let shared = Shared {

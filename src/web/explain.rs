@@ -223,7 +223,7 @@ impl Explain for AskError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotOffered | Self::Gone => StatusCode::NOT_FOUND,
-            Self::Over(_) | Self::None | Self::Stopping => StatusCode::CONFLICT,
+            Self::Over(_) | Self::None | Self::Stopping | Self::Copied(_) => StatusCode::CONFLICT,
             Self::TooLong => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Entry(error) => error.status(),
             Self::Catalog(CatalogError::Store(error)) => error.status(),
@@ -237,6 +237,7 @@ impl Explain for AskError {
             Self::NotOffered => "sandbox-not-offered",
             Self::Over(_) => "sandbox-over",
             Self::None => "sandbox-none",
+            Self::Copied(_) => "sandbox-copied",
             Self::Stopping => "sandbox-stopping",
             Self::Gone => "sandbox-gone",
             Self::TooLong => "invalid",
@@ -249,7 +250,7 @@ impl Explain for AskError {
 
     fn args(&self) -> Args {
         match self {
-            Self::Over(at) => vec![("at", minute(*at))],
+            Self::Over(at) | Self::Copied(at) => vec![("at", minute(*at))],
             Self::Entry(error) => error.args(),
             _ => Args::new(),
         }

@@ -42,12 +42,14 @@ pub enum Limited {
     Upload,
     /// API requests, by person or address.
     Api,
+    /// What is asked of sandboxes, by person.
+    Sandbox,
 }
 
 /// The limits of this process.
 pub struct Limits {
     clock: Ours,
-    limiters: [Option<Limiter>; 4],
+    limiters: [Option<Limiter>; 5],
 }
 
 /// Somebody did something too often.
@@ -84,8 +86,8 @@ impl Limits {
             let quota = Quota::per_minute(NonZeroU32::new(a_minute)?);
             Some(RateLimiter::dashmap_with_clock(quota, clock.clone()))
         };
-        let RateLimits { login, registration, upload, api, .. } = settings;
-        let limiters = [limiter(*login), limiter(*registration), limiter(*upload), limiter(*api)];
+        let RateLimits { login, registration, upload, api, sandbox, .. } = settings;
+        let limiters = [login, registration, upload, api, sandbox].map(|a_minute| limiter(*a_minute));
         Self { clock, limiters }
     }
 

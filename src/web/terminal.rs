@@ -1,6 +1,8 @@
 //! [`Terminal`]: the words for those who hand a file in from inside a sandbox. They read them in a
 //! terminal, so they are short lines without markup.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 
 use super::error::{Explain, Explanation, FieldFault};
@@ -10,7 +12,6 @@ use super::limits::{Limited, Limits};
 use super::pages::competition::hall::{locale as tag, public_columns};
 use super::pages::competition::submission::reason_key;
 use super::words::{Args, Words, WordsError};
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::contest::model::Competition;
 use crate::ids::UserId;
@@ -20,17 +21,16 @@ use crate::submission::model::{Reason, State};
 /// The words and the pace of the counter in each sandbox.
 pub struct Terminal {
     words: Words,
-    limits: Limits,
+    limits: Arc<Limits>,
     public_url: String,
 }
 
 impl Terminal {
-    /// With the pace that uploads have.
+    /// With the pace that uploads have: one for both.
     ///
     /// # Errors
     /// When a text cannot be read.
-    pub fn new(settings: &Settings, clock: &Clock) -> Result<Self, WordsError> {
-        let limits = Limits::new(&settings.limits, clock);
+    pub fn new(settings: &Settings, limits: Arc<Limits>) -> Result<Self, WordsError> {
         let public_url = settings.public_url.trim_end_matches('/').to_owned();
         Ok(Self { words: Words::load()?, limits, public_url })
     }

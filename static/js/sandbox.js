@@ -1,10 +1,13 @@
 // The bar above a lab: time left, what has been shown and is used, what the organizer has to say, and
-// what cannot go on like this: a session near its end, a full home, memory that did not suffice.
+// what cannot go on like this: a session near its end, a full home, memory that did not suffice. Over a
+// lab that is paused lies a question whether somebody is there.
 const left = document.getElementById("left");
 const shown = document.getElementById("shown");
 const message = document.getElementById("message");
 const memory = document.getElementById("memory");
 const home = document.getElementById("home");
+const paused = document.getElementById("paused");
+const goOn = document.getElementById("go-on");
 const WARN_SECONDS = 600;
 const words = document.body.dataset;
 const warnings = {
@@ -55,6 +58,17 @@ const look = async () => {
     replaced();
     return false;
   }
+  show(state);
+  return true;
+};
+
+const show = (state) => {
+  const rests = state.state === "paused";
+  if (rests && paused.hidden) {
+    paused.hidden = false;
+    goOn.focus();
+  }
+  paused.hidden = !rests;
   left.textContent = state.left_seconds === null ? "" : clock(state.left_seconds);
   shown.textContent = `${(state.shown / 1048576).toFixed(1)} MiB`;
   const now = state.gauges;
@@ -64,12 +78,23 @@ const look = async () => {
   const said = [state.message, soon && words.warn, warnings[now?.home?.room]];
   said.push(now?.killed_for_memory > 0 && words.killed);
   say(said.filter(Boolean).join(" "));
-  return true;
 };
 
+goOn.addEventListener("click", async () => {
+  goOn.disabled = true;
+  const answer = await fetch("/shuyu/wake", { method: "POST", headers: { accept: "application/json" } });
+  goOn.disabled = false;
+  if (answer.ok) {
+    show(await answer.json());
+    document.querySelector(".shell-lab iframe")?.focus();
+  } else {
+    await look();
+  }
+});
+
 const again = async () => {
-  const goOn = await look().catch(() => true);
-  if (goOn) {
+  const more = await look().catch(() => true);
+  if (more) {
     setTimeout(again, 10000);
   }
 };

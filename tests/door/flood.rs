@@ -90,7 +90,7 @@ async fn a_flood_into_one_sandbox_or_out_of_it_is_that_sandboxes_own_affair() {
     gauge.show(BUDGET, app.clock.now()).unwrap();
     while terminal.hear().await.is_some() {}
     let spent = hers.guest.ask("GET /api/contents", &[("Accept-Language", "zh-CN")], "").await;
-    spent.is(403).has("显示的内容已达上限");
+    spent.is(403).has("显示量已达上限");
     let refused = hers.guest.socket_from(Some(&hers.guest.origin()), &channels).await.err();
     assert_eq!(refused.map(|said| said.status), Some(403));
     // the bar above the lab still answers, and the other's lab is none the worse

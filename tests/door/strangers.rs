@@ -105,8 +105,10 @@ async fn n47_tickets_and_visits_are_good_for_one_sandbox_and_end_with_what_they_
     alice.browser.post("/logout", &[]).await.is(303);
     stays_out(&hers.guest, &channels).await;
     while open.hear().await.is_some() {}
-    // signed in again the visit goes on, and so does the kernel
+    // signed in again it stays closed to who was there before; with a new ticket the kernel goes on
     alice.browser.log_in("alice", super::support::PASSWORD).await.is(303);
+    stays_out(&hers.guest, &channels).await;
+    let hers = alice.go_in(&app, hers.id).await;
     assert_eq!(hers.guest.run(&kernel, "print(x + 1)").await, "21\n");
 
     // removed from the competition

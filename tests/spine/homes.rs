@@ -7,6 +7,7 @@ use shuyu::audit::Actor;
 use shuyu::contest::entry;
 use shuyu::contest::model::ParticipantState;
 use shuyu::ids::{SandboxId, UserId};
+use shuyu::lab::ask::AskError;
 use shuyu::lab::keeper::Keeper;
 use shuyu::lab::model::{Home, Sandbox, State, Wanted};
 use shuyu::lab::{ask, db, desk, homes};
@@ -86,7 +87,10 @@ async fn a_home_that_was_lost_comes_back_from_its_copy() {
     let second = ready(&world, &contest, alice).await;
     assert_eq!(second.restored_from, Some(copied_at));
     assert!(read(&keeper, second.id).await.contains(NOTE));
-    // a copy on demand takes the place of the one before; the lab goes on afterwards
+    // a copy on demand takes the place of the one before, once that is some minutes old; the lab goes on
+    let at_once = homes::ask_copy(&world.house, second.id, alice).await;
+    assert!(matches!(at_once, Err(AskError::Copied(at)) if at == copied_at), "{at_once:?}");
+    world.clock.shift(300_000);
     homes::ask_copy(&world.house, second.id, alice).await.unwrap();
     world
         .until("a new copy", || async {

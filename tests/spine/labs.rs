@@ -13,7 +13,9 @@ use shuyu::lab::model::{Sandbox, State, Wanted};
 use shuyu::lab::ticket;
 use shuyu::people::Visitor;
 use shuyu::sandbox::Homes;
+use shuyu::store::Connection;
 use shuyu::web::Terminal;
+use shuyu::web::limits::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -95,9 +97,12 @@ async fn places_go_round_the_competitions_and_then_by_age() {
         world.clock.shift(1_000);
     }
     let mut conn = world.house.db.read().await.unwrap();
+    let list = ask::WaitingList::read(&mut conn, 2, world.clock.now()).await.unwrap();
     for (number, ahead) in [0, 2, 3, 1].into_iter().enumerate() {
-        let told = ask::place(&mut conn, asked[number].id, 2).await.unwrap().unwrap();
+        let told = list.place(asked[number].id).unwrap();
         assert_eq!(told.ahead, ahead, "they are told the order in which they come");
+        // nobody has given a place up yet, and two are free
+        assert_eq!(told.expected_seconds, (ahead < 2).then_some(0));
     }
     drop(conn);
     let mut order = Vec::new();
@@ -108,7 +113,8 @@ async fn places_go_round_the_competitions_and_then_by_age() {
         assert!(!moved(&world, sandbox, State::Waiting, State::Starting).await, "once");
     }
     assert_eq!(order, [0, 3, 1, 2], "one competition's first, the other's, then the rest by age");
-    // a stay of an hour each, and two places: the next may come after half an hour
+    // in four hours of four people one has left, and all three places are taken: the next leaves a third of
+    // four hours from now
     for sandbox in &asked {
         moved(&world, sandbox, State::Starting, State::Ready).await;
     }
@@ -117,8 +123,13 @@ async fn places_go_round_the_competitions_and_then_by_age() {
     moved(&world, &asked[0], State::Stopping, State::Stopped).await;
     let late = open(&world, &two, people[0]).await.unwrap();
     let mut conn = world.house.db.read().await.unwrap();
-    let place = ask::place(&mut conn, late.id, 2).await.unwrap().unwrap();
-    assert_eq!((place.ahead, place.expected_seconds.unwrap() / 60), (0, 30));
+    let told = async |conn: &mut Connection, places: i64| {
+        let list = ask::WaitingList::read(conn, places, world.clock.now()).await.unwrap();
+        let place = list.place(late.id).unwrap();
+        (place.ahead, place.expected_seconds.unwrap() / 60)
+    };
+    assert_eq!(told(&mut conn, 3).await, (0, 80));
+    assert_eq!(told(&mut conn, 4).await, (0, 0));
     assert_eq!(db::places_taken(&mut conn, "here").await.unwrap(), 3);
     // a home on another worker's disk is that worker's to open
     drop(conn);
@@ -143,12 +154,14 @@ async fn a_ticket_opens_its_own_sandbox_once_and_the_visit_ends_with_the_login()
     );
     let from = Visitor { agent: "test".to_owned(), address: "127.0.0.1".to_owned() };
     let opened = people.login("alice", "correct horse battery".to_owned(), &from).await.unwrap();
+    let signed = people.signed_in(&opened.secret, &from).await.unwrap().unwrap();
+    let phone = people.login("alice", "correct horse battery".to_owned(), &from).await.unwrap();
 
-    let secret = ticket::make(&world.house, &hers).await.unwrap();
+    let secret = ticket::make(&world.house, &hers, signed.session).await.unwrap();
     assert!(ticket::redeem(&world.house, &his, &secret).await.unwrap().is_none(), "another's sandbox");
     let (visit, _) = ticket::redeem(&world.house, &hers, &secret).await.unwrap().unwrap();
     assert!(ticket::redeem(&world.house, &hers, &secret).await.unwrap().is_none(), "replayed");
-    let late = ticket::make(&world.house, &hers).await.unwrap();
+    let late = ticket::make(&world.house, &hers, signed.session).await.unwrap();
     world.clock.shift(61_000);
     assert!(ticket::redeem(&world.house, &hers, &late).await.unwrap().is_none(), "too late");
 
@@ -173,9 +186,9 @@ async fn a_ticket_opens_its_own_sandbox_once_and_the_visit_ends_with_the_login()
     }
     tx.commit().await.unwrap();
     assert_eq!(who(&hers, &visit).await, Some(alice));
-    let signed = people.signed_in(&opened.secret, &from).await.unwrap().unwrap();
     people.end_session(&signed.actor, signed.session).await.unwrap();
-    assert_eq!(who(&hers, &visit).await, None);
+    assert_eq!(who(&hers, &visit).await, None, "whatever goes on elsewhere");
+    assert!(people.signed_in(&phone.secret, &from).await.unwrap().is_some());
 }
 
 /// A keeper of the world's sandboxes at work, until its token fires.
@@ -186,6 +199,7 @@ pub(super) async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::ta
         std::fs::create_dir_all(&directory).unwrap();
         directory
     };
+    let limits = Arc::new(Limits::new(&world.settings.limits, &world.clock));
     let keeper = Keeper::new(Means {
         house: world.house.clone(),
         homes: Homes::probe(&world.settings.work_dir, 0).await.unwrap(),
@@ -199,7 +213,7 @@ pub(super) async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::ta
         host: "here".to_owned(),
         settings: world.settings.sandboxes.clone(),
         upload: world.settings.upload.clone(),
-        clerk: Arc::new(Terminal::new(&world.settings, &world.clock).unwrap()),
+        clerk: Arc::new(Terminal::new(&world.settings, limits).unwrap()),
     });
     let stop = CancellationToken::new();
     let working = tokio::spawn(keeper.clone().work(stop.clone()));

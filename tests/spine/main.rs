@@ -26,6 +26,7 @@ mod path;
 mod processes;
 mod queueing;
 mod quotas;
+mod rest;
 mod shared;
 mod spares;
 mod tricks;

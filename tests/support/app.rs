@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use reqwest::{Method, StatusCode};
@@ -18,6 +18,7 @@ use shuyu::cli::assembly;
 use shuyu::clock::Clock;
 use shuyu::config::{RateLimits, Settings};
 use shuyu::people::{By, NewUser, Role};
+use shuyu::web::limits::Limits;
 use shuyu::web::{App, router, sandbox_router};
 use tokio_util::sync::CancellationToken;
 
@@ -94,7 +95,7 @@ impl TestApp {
         settings.sandboxes.spares = 0;
         settings.public_url = format!("http://{address}");
         settings.limits =
-            RateLimits { login: 0, registration: 0, upload: 0, api: 0, ..RateLimits::default() };
+            RateLimits { login: 0, registration: 0, upload: 0, api: 0, sandbox: 0, ..RateLimits::default() };
         let wanted = std::env::var("SHUYU_TEST_DATABASE").is_ok_and(|kind| kind == "postgres");
         let postgres = match wanted {
             true => Some(tokio::task::spawn_blocking(PostgresServer::start).await.unwrap()),
@@ -107,16 +108,17 @@ impl TestApp {
 
         let clock = Clock::movable();
         let house = assembly::house(&settings, clock.clone()).await.unwrap();
+        let limits = Arc::new(Limits::new(&settings.limits, &house.clock));
         let (mut keeper, mut keeping) = (None, None);
         if keeps {
             let instance = assembly::instance_of(&settings).unwrap();
             let carrier = assembly::carrier(&settings, house.clone(), &instance).await.unwrap();
-            keeper = assembly::keeper(&settings, &carrier, "test").await.unwrap();
+            keeper = assembly::keeper(&settings, &carrier, "test", &limits).await.unwrap();
             let stop = CancellationToken::new();
             let working = keeper.clone().map(|keeper| tokio::spawn(keeper.work(stop.clone())));
             keeping = working.map(|working| (stop, working));
         }
-        let app = App::new(settings, house, Vec::new(), keeper).unwrap();
+        let app = App::new(settings, house, Vec::new(), keeper, limits).unwrap();
         let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
         let reading = app.live.clone();

@@ -68,13 +68,18 @@ pub(super) async fn remove(conn: &mut Connection, id: HomeId, now: Timestamp) ->
     Ok(done.rows_affected() == 1)
 }
 
-/// Homes of which nothing may stay on this worker's disk: removed, or whole on another's.
-pub(in crate::lab) async fn elsewhere(conn: &mut Connection, host: &str) -> Result<Vec<HomeId>, StoreError> {
-    let rows = sqlx::query("SELECT id FROM homes WHERE removed_at IS NOT NULL OR host <> $1")
+/// Whether nothing of a home may stay on this worker's disk: it is removed, or whole on another's.
+pub(in crate::lab) async fn is_elsewhere(
+    conn: &mut Connection,
+    id: HomeId,
+    host: &str,
+) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT id FROM homes WHERE id = $1 AND (removed_at IS NOT NULL OR host <> $2)")
+        .bind(id.to_string())
         .bind(host)
-        .fetch_all(conn)
+        .fetch_optional(conn)
         .await?;
-    rows.iter().map(|row| row.parsed("id")).collect()
+    Ok(row.is_some())
 }
 
 /// Homes that are removed and whose snapshot is still in the store, with its key.

@@ -18,6 +18,9 @@ use crate::house::House;
 use crate::ids::{CompetitionId, HomeId, SandboxId, UserId};
 use crate::store::{Connection, StoreError, Tx};
 
+/// How long after a copy of a home the next one can be asked for: each reads, seals and stores all of it.
+pub const COPIED_ANEW: SignedDuration = SignedDuration::from_mins(5);
+
 /// When a home is removed: so many days after the competition's end or its owner's removal, whichever is
 /// first; `None` while neither is known.
 pub fn kept_until(
@@ -118,13 +121,19 @@ pub async fn empty(house: &House, competition: CompetitionId, owner: UserId) -> 
 /// Asks for a snapshot of the home of a sandbox that is in use.
 ///
 /// # Errors
-/// [`AskError::None`] where it is not.
+/// [`AskError::None`] where it is not, [`AskError::Copied`] where the last one is younger than [`COPIED_ANEW`].
 pub async fn ask_copy(house: &House, id: SandboxId, by: UserId) -> Result<(), AskError> {
     let now = house.clock.now();
     let mut tx = house.db.begin().await?;
     let sandbox = lab_db::by_id(&mut tx, id).await?;
     let in_use = sandbox.filter(|s| matches!(s.state, State::Ready | State::Paused));
     let sandbox = in_use.ok_or(AskError::None)?;
+    let home = lab_db::home_by_id(&mut tx, sandbox.home).await?;
+    if let Some((_, at)) =
+        home.and_then(|home| home.snapshot).filter(|(_, at)| now.duration_since(*at) < COPIED_ANEW)
+    {
+        return Err(AskError::Copied(at));
+    }
     db::ask_copy(&mut tx, sandbox.home, now).await?;
     let entry = Entry::new(now, Actor::User(by), "home.copy_asked", ("home", sandbox.home))
         .competition(sandbox.competition);

@@ -3,6 +3,7 @@
 
 use super::Keeper;
 use crate::audit::{self, Actor, Entry};
+use crate::ids::SandboxId;
 use crate::lab::ask::announce;
 use crate::lab::db::{self, Change};
 use crate::lab::model::{Sandbox, State, Used, Wanted};
@@ -12,14 +13,18 @@ impl Keeper {
     /// Ends a sandbox that was put away and begins the one that takes its place, in one step: nobody who
     /// waits comes between. The session's end stays: a restart makes no session longer.
     pub(super) async fn come_again(&self, before: &Sandbox) -> Result<(), StoreError> {
-        let Some(next) = self.hand_over(before).await? else { return Ok(()) };
-        self.busy().insert(next.id);
-        self.begin(&next).await;
-        self.busy().remove(&next.id);
+        let house = &self.means().house;
+        let id = house.entropy.id(&house.clock);
+        let _mark = self.busy().mark(id);
+        match self.hand_over(before, id).await? {
+            Some(next) => self.begin(&next).await,
+            // something else was asked of it meanwhile
+            None => drop(self.moved(before.id, State::Stopping, State::Stopped, "stopped").await?),
+        }
         Ok(())
     }
 
-    async fn hand_over(&self, before: &Sandbox) -> Result<Option<Sandbox>, StoreError> {
+    async fn hand_over(&self, before: &Sandbox, id: SandboxId) -> Result<Option<Sandbox>, StoreError> {
         let house = &self.means().house;
         let now = house.clock.now();
         let mut tx = house.db.begin().await?;
@@ -30,11 +35,12 @@ impl Keeper {
             deadline_at: None,
             reason: Wanted::Restart.reason().unwrap_or_default(),
         };
-        if !db::change(&mut tx, before.id, &over, now).await? {
+        if db::settled_wish(&mut tx, before.id).await? != Some(Wanted::Restart)
+            || !db::change(&mut tx, before.id, &over, now).await?
+        {
             return Ok(None);
         }
         announce(&mut tx, now, before.id, State::Stopped).await?;
-        let id = house.entropy.id(&house.clock);
         let next = Sandbox {
             id,
             state: State::Waiting,

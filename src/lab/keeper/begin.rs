@@ -91,6 +91,8 @@ struct Asked<'a> {
     competition: &'a Competition,
     phases: &'a [Phase],
     kind: Kind,
+    /// Bytes of content shown to the owner within the length of a session.
+    shown: u64,
 }
 
 fn quota(bytes: u64) -> HomeQuota {
@@ -111,6 +113,7 @@ impl Keeper {
         match self.moved(sandbox.id, State::Starting, to, reason).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!(sandbox = %sandbox.id, "a sandbox is elsewhere by now"),
+            // the next round settles it
             Err(error) => tracing::error!(sandbox = %sandbox.id, %error, "its begin was not written down"),
         }
     }
@@ -127,18 +130,22 @@ impl Keeper {
         let datasets = &competition.definition.datasets;
         let proof = catalog::authorise_sandbox(&mut conn, competition.id, sandbox.user, datasets).await?;
         let phases = contest_db::phases(&mut conn, competition.id).await?;
+        let grant = Grant::of(competition.definition.sandbox.as_ref());
+        let shown = db::shown_since(&mut conn, sandbox, self.session_ago(&grant)).await?;
         drop(conn);
         let kind = self.kind(&competition, &phases, &proof, Some(sandbox.user)).await?;
+        let spare = self.take_spare(&kind);
+        let container = spare.as_ref().map_or(sandbox.id, |spare| spare.container.id());
         let now = means.house.clock.now();
         let mut tx = means.house.db.begin().await?;
         let entry = Entry::new(now, Actor::System, "sandbox.mounted", ("sandbox", sandbox.id))
             .competition(competition.id)
-            .detail("authorised", proof.about());
+            .detail("authorised", proof.about())
+            .detail("container", container.to_string());
         audit::record(&mut tx, entry).await?;
         tx.commit().await?;
-        let asked = Asked { sandbox, home: &home, competition: &competition, phases: &phases, kind };
-        if let Some(spare) = self.take_spare(&asked.kind) {
-            let container = spare.container.id();
+        let asked = Asked { sandbox, home: &home, competition: &competition, phases: &phases, kind, shown };
+        if let Some(spare) = spare {
             let Err(error) = self.claim(&asked, spare).await else { return Ok(()) };
             self.clear_away(container, sandbox.id).await;
             if matches!(error, BeginError::Home(_)) {
@@ -277,11 +284,12 @@ impl Keeper {
             grant: asked.kind.grant.clone(),
             sandbox: container,
             home,
-            _counter: self.counter(id, &relay),
+            _counter: self.counter(asked.sandbox, &relay),
             relay,
-            gauge: Arc::new(Gauge::new(0, now)),
+            gauge: Arc::new(Gauge::new(asked.shown, now)),
             token,
             metered: Mutex::new(Metered { cpu_ms, at: now }),
+            turn: tokio::sync::Mutex::default(),
         };
         self.held().insert(id, Arc::new(held));
     }
@@ -308,19 +316,29 @@ impl Keeper {
         self.reap().await;
     }
 
-    /// Takes up a sandbox that went on while the service was away; false when it is nobody's any more.
-    pub(super) async fn take_up(&self, found: Found) -> Result<bool, sandbox::SandboxError> {
+    /// When a session would have begun that ends now.
+    fn session_ago(&self, grant: &Grant) -> Timestamp {
+        let session = SignedDuration::try_from(grant.session).unwrap_or(SignedDuration::ZERO);
+        self.means().house.clock.now().checked_sub(session).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Takes up a sandbox that went on while the service was away, once; false when it is nobody's any more.
+    pub(super) async fn take_up(&self, found: Found) -> Result<bool, BeginError> {
         let means = self.means();
         let container = found.sandbox.id();
-        let gone = |error: StoreError| SandboxError::Spec { what: error.to_string() };
-        let mut conn = means.house.db.read().await.map_err(gone)?;
-        let known = db::by_container(&mut conn, container).await.map_err(gone)?;
+        let mut conn = means.house.db.read().await?;
+        let known = db::by_container(&mut conn, container).await?;
         let Some(known) = known.filter(|s| matches!(s.state, State::Ready | State::Paused)) else {
             return Ok(false);
         };
-        let competition = contest_db::by_id(&mut conn, known.competition).await.map_err(gone)?;
         let id = known.id;
-        let (token, cpu_before_ms) = db::token_and_start(&mut conn, id).await.map_err(gone)?;
+        if self.get(id).is_some() {
+            return Ok(true);
+        }
+        let competition = contest_db::by_id(&mut conn, known.competition).await?;
+        let grant = Grant::of(competition.and_then(|c| c.definition.sandbox).as_ref());
+        let before = db::shown_since(&mut conn, &known, self.session_ago(&grant)).await?;
+        let (token, cpu_before_ms) = db::token_and_start(&mut conn, id).await?;
         drop(conn);
         let (Some(home), true) = (means.homes.find(container)?, lives(found.state)) else { return Ok(false) };
         self.owned().insert(container);
@@ -332,19 +350,20 @@ impl Keeper {
         let relay = Arc::new(Relay::listen(&directory, RelayLimits::default())?);
         let now = means.house.clock.now();
         let shown = u64::try_from(known.used.shown_bytes).unwrap_or(0);
-        let gauge = Gauge::new(shown, now);
+        let gauge = Gauge::new(before + shown, now);
         if let Some(active) = known.active_at {
             gauge.active(active);
         }
         let held = Held {
-            grant: Grant::of(competition.and_then(|c| c.definition.sandbox).as_ref()),
+            grant,
             sandbox: found.sandbox,
             home,
-            _counter: self.counter(id, &relay),
+            _counter: self.counter(&known, &relay),
             relay,
             gauge: Arc::new(gauge),
             token,
             metered: Mutex::new(Metered { cpu_ms: known.used.cpu_ms + cpu_before_ms, at: now }),
+            turn: tokio::sync::Mutex::default(),
         };
         self.held().insert(id, Arc::new(held));
         Ok(true)

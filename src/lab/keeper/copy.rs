@@ -11,7 +11,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::{Held, Keeper};
 use crate::audit::{self, Actor, Entry};
-use crate::ids::{HomeId, SandboxId};
+use crate::ids::HomeId;
 use crate::lab::ask::announce;
 use crate::lab::db as lab_db;
 use crate::lab::homes::db;
@@ -110,11 +110,11 @@ impl Keeper {
         let asked = db::copies_asked(&mut *means.house.db.read().await?, &means.host).await?;
         for sandbox in asked {
             let Some(held) = self.get(sandbox.id) else { continue };
-            if self.copying().insert(sandbox.id) {
+            if let Some(mark) = self.copying().mark(sandbox.id) {
                 let keeper = self.clone();
                 tasks.spawn(async move {
                     keeper.copy_at_rest(&sandbox, &held).await;
-                    keeper.copying().remove(&sandbox.id);
+                    drop(mark);
                 });
             }
         }
@@ -122,20 +122,28 @@ impl Keeper {
     }
 
     async fn copy_at_rest(&self, sandbox: &Sandbox, held: &Held) {
+        // nobody has it go on, or rest, before the copy is whole
+        let _turn = held.turn.lock().await;
+        let known = match self.means().house.db.read().await {
+            Ok(mut conn) => lab_db::by_id(&mut conn, sandbox.id).await,
+            Err(error) => Err(error),
+        };
+        let state = match known {
+            Ok(known) => known.map_or(sandbox.state, |known| known.state),
+            Err(error) => {
+                tracing::warn!(sandbox = %sandbox.id, %error, "its home is copied later");
+                return;
+            }
+        };
         if let Err(error) = held.sandbox.pause().await {
             tracing::warn!(sandbox = %sandbox.id, %error, "a sandbox could not be paused for its copy");
         }
         self.copy_home(sandbox, &held.home).await;
-        if sandbox.state == State::Ready
+        if state != State::Paused
             && let Err(error) = held.sandbox.unpause().await
         {
             tracing::error!(sandbox = %sandbox.id, %error, "a sandbox does not go on after its copy");
         }
-    }
-
-    /// Whether a sandbox rests because its home is being copied.
-    pub(super) fn is_being_copied(&self, id: SandboxId) -> bool {
-        self.copying().contains(&id)
     }
 }
 

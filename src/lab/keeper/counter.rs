@@ -53,13 +53,18 @@ pub(super) struct Counter {
 
 impl Counter {
     /// Takes what is handed in through `relay` as its owner's.
-    pub(super) fn open(means: &Arc<Means>, hours: &Arc<Hours>, id: SandboxId, relay: &Arc<Relay>) -> Self {
+    pub(super) fn open(
+        means: &Arc<Means>,
+        hours: &Arc<Hours>,
+        (sandbox, user): (SandboxId, UserId),
+        relay: &Arc<Relay>,
+    ) -> Self {
         // neither holds the keeper: it may go while somebody stands here
         let (means, hours, relay) = (Arc::clone(means), Arc::clone(hours), Arc::clone(relay));
         let taking = async move {
             while let Some(handed_in) = relay.handed_in().await {
-                let served =
-                    Served { means: Arc::clone(&means), closing: hours.closing.clone(), sandbox: id };
+                let (means, closing) = (Arc::clone(&means), hours.closing.clone());
+                let served = Served { means, closing, sandbox, user };
                 hours.served.spawn(served.serve(handed_in));
             }
         };
@@ -112,6 +117,7 @@ struct Served {
     means: Arc<Means>,
     closing: CancellationToken,
     sandbox: SandboxId,
+    user: UserId,
 }
 
 impl Served {
@@ -140,6 +146,8 @@ impl Served {
         if self.closing.is_cancelled() {
             return Err(Refusal::Leaving);
         }
+        // before anything is looked up: a program inside can ask as often as it likes
+        self.means.clerk.admit(self.user).map_err(Refusal::TooOften)?;
         let mut conn = self.means.house.db.read().await?;
         let sandbox = db::by_id(&mut conn, self.sandbox).await?.filter(|sandbox| !sandbox.state.is_over());
         let sandbox = sandbox.ok_or(Refusal::Closed)?;
@@ -156,7 +164,7 @@ impl Served {
         header: serde_json::Value,
         stream: &mut RelayStream,
     ) -> Result<Accepted, Refusal> {
-        let Means { house, upload, clerk, .. } = &*self.means;
+        let Means { house, upload, .. } = &*self.means;
         let began = house.clock.now();
         let header: Header = serde_json::from_value(header).map_err(|_| Refusal::Header)?;
         let phase = match header.phase {
@@ -164,7 +172,6 @@ impl Served {
             None => model::current(&owner.phases, began),
         };
         let phase = phase.ok_or_else(|| Refusal::NoPhase(header.phase.unwrap_or_default()))?;
-        clerk.admit(owner.user).map_err(Refusal::TooOften)?;
         if header.size > upload.cap_bytes {
             let object = "the file".to_owned();
             return Err(AcceptError::Upload(ObjectError::TooLarge { object, cap: upload.cap_bytes }).into());

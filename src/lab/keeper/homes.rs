@@ -10,8 +10,8 @@ use crate::ids::{HomeId, SandboxId};
 use crate::lab::db as lab_db;
 use crate::lab::homes::{self, db};
 use crate::lab::model::{Home as Known, Sandbox, Wanted};
-use crate::sandbox::{Home, HomeQuota, SandboxError};
-use crate::store::{ObjectError, StoreError};
+use crate::sandbox::{Home, HomeKind, HomeQuota, SandboxError};
+use crate::store::StoreError;
 
 /// Why a home could not be given to a sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub(super) enum HomeGone {
     /// It is not on the disk, and its copy could not be fetched.
     #[error("the home could not be restored from its copy: {0}")]
     Copy(#[from] CopyError),
+    /// It was on this disk, is there no more, and was never copied: an empty one in its place would hide that.
+    #[error("the home's file is not on this worker's disk any more, and there is no copy of it")]
+    Lost,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -32,6 +35,7 @@ impl HomeGone {
         match self {
             Self::Disk(_) => "home",
             Self::Copy(_) => "copy",
+            Self::Lost => "home-lost",
             Self::Store(_) => "engine",
         }
     }
@@ -40,10 +44,6 @@ impl HomeGone {
 /// What could not be cleared away.
 #[derive(Debug, thiserror::Error)]
 enum ClearError {
-    #[error(transparent)]
-    Disk(#[from] SandboxError),
-    #[error(transparent)]
-    Object(#[from] ObjectError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the homes cannot be listed: {0}")]
@@ -64,6 +64,10 @@ impl Keeper {
         let file = self.home_file(sandbox);
         let here = known.host.as_deref() == Some(means.host.as_str()) && means.homes.keeps(&file);
         let copy = known.snapshot.as_ref().filter(|_| !here);
+        // one in memory is gone with a crash of the machine
+        if known.host.is_some() && !here && copy.is_none() && means.homes.kind() == HomeKind::Image {
+            return Err(HomeGone::Lost);
+        }
         if copy.is_some() {
             self.note_host(known, None).await?;
             // what an earlier stay here, or a restoring that broke off, has left
@@ -106,33 +110,18 @@ impl Keeper {
         tx.commit().await
     }
 
-    /// What becomes of a home whose sandbox has stopped: it is copied, or goes when its owner wanted that.
-    pub(super) async fn keep_or_remove(&self, sandbox: &Sandbox, home: &Home) -> Result<(), SandboxError> {
+    /// Puts the home of a sandbox that has stopped away, copied where it stays.
+    pub(super) async fn put_home_away(&self, sandbox: &Sandbox, home: &Home) -> Result<(), SandboxError> {
         match sandbox.wanted {
             // it is mounted again in a moment
             Wanted::Restart => home.detach().await,
-            Wanted::Reset => {
-                home.detach().await?;
-                if let Err(error) = self.remove_home(sandbox).await {
-                    tracing::error!(home = %sandbox.home, %error, "that a home was emptied was not written down");
-                }
-                self.clear_homes().await;
-                Ok(())
-            }
+            // it goes once the sandbox is over
+            Wanted::Reset => home.detach().await,
             Wanted::Running | Wanted::Stopped | Wanted::Dismissed => {
                 self.copy_home(sandbox, home).await;
                 home.detach().await
             }
         }
-    }
-
-    /// Removes the home of a sandbox at its owner's wish.
-    pub(super) async fn remove_home(&self, sandbox: &Sandbox) -> Result<(), StoreError> {
-        let house = &self.means().house;
-        let mut tx = house.db.begin().await?;
-        let about = (sandbox.home, sandbox.competition, sandbox.user);
-        homes::remove_in(&mut tx, about, (Actor::User(sandbox.user), "asked"), house.clock.now()).await?;
-        tx.commit().await
     }
 
     /// Removes homes whose time is over, and clears away what is left of removed ones.
@@ -157,15 +146,21 @@ impl Keeper {
 
     async fn clear_disk(&self) -> Result<(), ClearError> {
         let means = self.means();
-        let mut kept = HashSet::new();
+        let mut lying = HashSet::new();
         for entry in std::fs::read_dir(&means.homes_dir)? {
             let path = entry?.path();
-            let name = path.file_stem().and_then(|stem| stem.to_str());
-            kept.extend(name.and_then(|name| name.parse::<HomeId>().ok()));
+            let name = path.file_name().and_then(|name| name.to_str()?.split('.').next());
+            lying.extend(name.and_then(|name| name.parse::<HomeId>().ok()));
         }
-        let elsewhere = db::elsewhere(&mut *means.house.db.read().await?, &means.host).await?;
-        for home in elsewhere.into_iter().filter(|home| kept.contains(home)) {
-            means.homes.erase(&means.homes_dir.join(home.to_string())).await?;
+        for home in lying {
+            let mut conn = means.house.db.read().await?;
+            let elsewhere = db::is_elsewhere(&mut conn, home, &means.host).await?;
+            drop(conn);
+            if elsewhere && let Err(error) = means.homes.erase(&means.homes_dir.join(home.to_string())).await
+            {
+                // one that cannot be removed yet keeps no other
+                tracing::warn!(%home, %error, "what is left of a home could not be removed");
+            }
         }
         Ok(())
     }
@@ -174,7 +169,14 @@ impl Keeper {
         let house = &self.means().house;
         let left = db::left_in_store(&mut *house.db.read().await?).await?;
         for (home, key) in left {
-            house.objects.delete(&key.parse()?).await?;
+            let removed = match key.parse() {
+                Ok(key) => house.objects.delete(&key).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(%home, object = key, %error, "a removed home's copy is still in the store");
+                continue;
+            }
             let mut tx = house.db.begin().await?;
             db::forget_snapshot(&mut tx, home).await?;
             tx.commit().await?;

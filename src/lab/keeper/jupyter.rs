@@ -97,7 +97,8 @@ pub(super) async fn until_it_answers(
 /// Asks for what a browser will ask for first.
 pub(super) async fn warm_up(relay: &Relay, token: &str) {
     for path in FIRST_ASKED {
-        if !answers(relay, token, path).await {
+        let answered = tokio::time::timeout(COMING_UP, answers(relay, token, path));
+        if !answered.await.unwrap_or(false) {
             tracing::debug!(path, "a lab does not have what its page asks for first");
         }
     }

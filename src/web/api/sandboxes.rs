@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Time;
 use super::ask::{Answer, Asked, Body, Here, Refusal, in_path};
 use crate::ids::SandboxId;
-use crate::lab::ask::{self, AskError};
+use crate::lab::ask::{AskError, WaitingList};
 use crate::lab::desk::{self, Line};
 use crate::lab::model::State as Stands;
 use crate::lab::reports::About;
@@ -157,12 +157,10 @@ async fn sandboxes(
     };
     let numbers = desk::numbers(&mut conn, Some(competition)).await?;
     let told = Told::ask(&app, found.iter().map(|line| &line.sandbox), About::Use).await?;
+    let list = WaitingList::read(&mut conn, places, app.clock.now()).await?;
     let mut items = Vec::new();
     for line in found {
-        let place = match line.sandbox.state {
-            Stands::Waiting => ask::place(&mut conn, line.sandbox.id, places).await?,
-            _ => None,
-        };
+        let place = list.place(line.sandbox.id);
         items.push(view(&app, line, place.map(|place| place.ahead), &told));
     }
     Ok(Json(SandboxList { items, held: numbers.held, waiting: numbers.waiting }))

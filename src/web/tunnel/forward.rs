@@ -36,11 +36,23 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("transfer-encoding"),
 ];
 
-/// What is said for a host as a whole, its other ports included.
-const FOR_THE_HOST: [HeaderName; 3] = [
+/// Bytes of the head of an answer from inside; the lab's have some hundreds.
+const HEAD: usize = 32 << 10;
+
+/// What is said for a host as a whole, its other ports included; to whoever stands between us and the browser;
+/// or has the browser send reports.
+const NOT_FROM_INSIDE: [HeaderName; 11] = [
     HeaderName::from_static("clear-site-data"),
     HeaderName::from_static("alt-svc"),
     HeaderName::from_static("strict-transport-security"),
+    HeaderName::from_static("public-key-pins"),
+    HeaderName::from_static("expect-ct"),
+    HeaderName::from_static("x-accel-redirect"),
+    HeaderName::from_static("x-sendfile"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("reporting-endpoints"),
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("origin-trial"),
 ];
 
 /// Why a request was not answered from inside.
@@ -92,7 +104,8 @@ where
     if upgrades {
         request.headers_mut().extend(websocket());
     }
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection into a sandbox broke off");
@@ -105,6 +118,11 @@ where
     }
     let mut answer = sender.send_request(request).await?;
     outward(answer.headers_mut(), &way);
+    // its words for the status would go out as they are
+    answer.extensions_mut().remove::<hyper::ext::ReasonPhrase>();
+    // whoever answers there can put into the head what may not go out in the body
+    let wait = counted(&way, verdict, head_length(answer.headers()))?;
+    tokio::time::sleep(wait).await;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         if let Some(theirs) = theirs {
             let inside = hyper::upgrade::on(&mut answer);
@@ -135,6 +153,20 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
 /// What makes a WebSocket of a connection (RFC 6455, section 4).
 fn websocket() -> [(HeaderName, HeaderValue); 2] {
     [(CONNECTION, HeaderValue::from_static("upgrade")), (UPGRADE, HeaderValue::from_static("websocket"))]
+}
+
+/// Bytes of an answer's head, as HTTP/1.1 writes it, without its first line.
+fn head_length(headers: &HeaderMap) -> u64 {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    headers.iter().map(line).sum::<usize>() as u64
+}
+
+/// Counts what goes out; gives how long to wait before it may.
+fn counted(way: &Way, verdict: Verdict, bytes: u64) -> Result<Duration, Spent> {
+    match verdict {
+        Verdict::Interface => way.gauge.load(bytes, way.clock.now()),
+        _ => way.gauge.show(bytes, way.clock.now()),
+    }
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
@@ -183,7 +215,7 @@ fn inward(headers: &mut HeaderMap, way: &Way) {
 /// The headers as they come out: the server inside can neither set a cookie of ours nor speak for the
 /// whole host.
 fn outward(headers: &mut HeaderMap, way: &Way) {
-    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]).chain(&FOR_THE_HOST) {
+    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]).chain(&NOT_FROM_INSIDE) {
         headers.remove(name);
     }
     if way.shared {
@@ -214,10 +246,11 @@ fn may_be_set(cookie: &str) -> bool {
     !name.trim().is_empty() && !is_ours(name) && !parts.any(names_a_domain)
 }
 
-/// A body that is counted and slowed as it goes out, and breaks off when the budget is spent, or what may
-/// be shown at once: its length is what the server inside says.
+/// A body that is counted and slowed as it goes out, and breaks off when the visit is over, the budget is
+/// spent, or what may be shown at once: its length is what the server inside says.
 fn shown(body: Body, verdict: Verdict, way: Way) -> Body {
     let mut passed = 0;
+    let over = way.visit.clone();
     let pieces = body.into_data_stream().then(move |piece| {
         let way = way.clone();
         let length = piece.as_ref().map_or(0, |piece| piece.len() as u64);
@@ -228,18 +261,14 @@ fn shown(body: Body, verdict: Verdict, way: Way) -> Body {
             if too_large {
                 return Err(std::io::Error::other(ForwardError::TooLarge(passed)));
             }
-            let wait = match verdict {
-                Verdict::Interface => way.gauge.load(length, way.clock.now()),
-                _ => way.gauge.show(length, way.clock.now()),
-            };
-            let wait = wait.map_err(std::io::Error::other)?;
+            let wait = counted(&way, verdict, length).map_err(std::io::Error::other)?;
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
             Ok::<_, std::io::Error>(piece)
         }
     });
-    Body::from_stream(pieces)
+    Body::from_stream(pieces.take_until(over))
 }
 
 /// Passes the bytes of an upgraded connection both ways until one side ends it, or the visit is over.
@@ -301,6 +330,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::lab::gauge::INTERFACE;
 
     /// What the server inside saw of the headers; a WebSocket's bytes come back as they are.
     async fn inside(mut request: Request) -> Response {
@@ -398,13 +428,16 @@ mod tests {
         let headers = answer.headers();
         assert!(!headers.contains_key("clear-site-data") && !headers.contains_key(ETAG));
         assert_eq!(headers[CACHE_CONTROL], "no-store");
+        let head = head_length(answer.headers());
         let seen = answer.text().await.unwrap();
         for line in ["authorization: token secret", "cookie: a=1; _xsrf=2", "host: localhost"] {
             assert!(seen.contains(line), "{line} in {seen}");
         }
         assert!(seen.contains("POST /api/kernels?x=1") && !seen.contains("visit"), "{seen}");
         let taken = way.gauge.take();
-        assert_eq!((taken.kernels, taken.shown), (1, seen.len() as u64));
+        // the outer server adds what is its own
+        assert!((seen.len() as u64..=seen.len() as u64 + head).contains(&taken.shown), "{taken:?}");
+        assert_eq!(taken.kernels, 1);
         assert!(taken.active_at.is_some());
     }
 
@@ -422,6 +455,8 @@ mod tests {
         let way = Way { visit: visit.map(drop).boxed().shared(), ..way() };
         let front = serve(way.clone(), Verdict::Content).await;
         let mut browser = upgraded(&front).await;
+        let head = way.gauge.take().shown;
+        assert!(head > 0, "the head counts, too");
         let ping = [0x89, 0x80, 1, 2, 3, 4];
         browser.write_all(&ping).await.unwrap();
         let mut back = [0; 6];
@@ -459,9 +494,43 @@ mod tests {
         let stream = TcpStream::connect(address).await.unwrap();
         let asked = Request::new(Body::empty());
         let answer = forward(stream, asked, Verdict::Capped, way.clone()).await.unwrap();
+        let head = way.gauge.shown();
+        assert!(head > 0, "the head counts, too");
         let cut = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap_err();
         assert!(format!("{cut:?}").contains("TooLarge"), "{cut:?}");
-        assert!(way.gauge.shown() <= policy::SHOWN_AT_ONCE);
+        assert!(way.gauge.shown() - head <= policy::SHOWN_AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn a_head_is_counted_and_bounded_and_says_nothing_in_its_first_line() {
+        // whoever answers inside need be no web server
+        async fn answering(head: String) -> (Result<Response, ForwardError>, u64) {
+            let (inside, mut far) = tokio::io::duplex(1 << 20);
+            tokio::spawn(async move {
+                let mut asked = [0; 1 << 10];
+                far.read(&mut asked).await.unwrap();
+                far.write_all(head.as_bytes()).await.unwrap();
+            });
+            let way = way();
+            let asked = Request::new(Body::empty());
+            let answer = forward(inside, asked, Verdict::Interface, way.clone()).await;
+            // of the interface, which is free at first
+            way.gauge.load(INTERFACE - 1, way.clock.now()).unwrap();
+            way.gauge.load(0, way.clock.now()).unwrap();
+            let before = way.gauge.shown();
+            way.gauge.load(1, way.clock.now()).unwrap();
+            (answer, way.gauge.shown() - before)
+        }
+        let long = "x".repeat(4_000);
+        let (answer, counted) =
+            answering(format!("HTTP/1.1 200 {long}\r\nx-a: {long}\r\nx-sendfile: /etc/passwd\r\n\r\n")).await;
+        let answer = answer.unwrap();
+        assert!(answer.extensions().get::<hyper::ext::ReasonPhrase>().is_none());
+        assert!(answer.headers().contains_key("x-a") && !answer.headers().contains_key("x-sendfile"));
+        assert_eq!(counted, 1, "its head had used up some of what is free");
+        let lines: String = (0..20).map(|n| format!("x-{n}: {long}\r\n")).collect();
+        let (refused, _) = answering(format!("HTTP/1.1 200 OK\r\n{lines}\r\n")).await;
+        assert!(matches!(refused, Err(ForwardError::Broken(_))), "{refused:?}");
     }
 
     #[tokio::test]

@@ -126,6 +126,7 @@ async fn answer(
     match path {
         "/" | "/shuyu" | "/shuyu/" => shell::page(app, door, (id, user), request).await,
         "/shuyu/state" => shell::state(app, id).await,
+        "/shuyu/wake" if *request.method() == Method::POST => shell::wake(app, id).await,
         _ if path.starts_with("/shuyu/") => Err(PageError::not_found()),
         _ => lab(app, door, (id, secret), request).await,
     }
@@ -177,6 +178,13 @@ fn arrives(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && is(&SEC_FETCH_MODE, "navigate") && is(&SEC_FETCH_DEST, "document")
 }
 
+/// Whether a request tells that somebody is there: it changes something, or goes to a page. What a lab's page
+/// asks for by itself, every few seconds and for as long as it is open, does not.
+fn is_by_a_person(method: &Method, headers: &HeaderMap) -> bool {
+    let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    changes || headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
+}
+
 /// Whose visit it is.
 async fn visitor(app: &App, id: SandboxId, secret: &str) -> Result<Option<UserId>, StoreError> {
     let mut conn = app.db.read().await?;
@@ -208,12 +216,18 @@ async fn lab(
     }
     let keeper = app.keeper.as_ref().ok_or_else(unavailable)?;
     let way_in = keeper.way_in(id).map_err(|_| unavailable())?;
-    let stream = keeper.dial(id, LAB_PORT).await.map_err(|error| {
-        match error {
-            ReachError::NotHere => {}
-            error => tracing::warn!(sandbox = %id, %error, "a sandbox cannot be reached"),
+    let stream = match is_by_a_person(request.method(), request.headers()) {
+        true => keeper.dial(id, LAB_PORT).await,
+        false => keeper.dial_quietly(id, LAB_PORT).await,
+    };
+    let stream = stream.map_err(|error| match error {
+        ReachError::NotHere => unavailable(),
+        // to the lab's page 503 would mean that the lab is lost
+        ReachError::Resting => PageError::plain(StatusCode::LOCKED, "sandbox-resting"),
+        error => {
+            tracing::warn!(sandbox = %id, %error, "a sandbox cannot be reached");
+            unavailable()
         }
-        unavailable()
     })?;
     let token = HeaderValue::from_str(&format!("token {}", way_in.token)).map_err(|_| unavailable())?;
     let way = Way {
@@ -295,6 +309,17 @@ mod tests {
             assert!(is_ours(ours), "{ours}");
         }
         assert!(!is_ours("_xsrf") && !is_ours("username-localhost-8888") && !is_ours("__Host-a"));
+    }
+
+    #[test]
+    fn what_a_page_asks_by_itself_is_nobody() {
+        let asked = |method: Method, mode: &'static str| {
+            is_by_a_person(&method, &HeaderMap::from_iter([(SEC_FETCH_MODE, HeaderValue::from_static(mode))]))
+        };
+        assert!(!asked(Method::GET, "cors") && !asked(Method::GET, "same-origin"));
+        assert!(!asked(Method::GET, "websocket") && !asked(Method::GET, "no-cors"));
+        assert!(asked(Method::GET, "navigate") && asked(Method::PUT, "cors"));
+        assert!(is_by_a_person(&Method::GET, &HeaderMap::new()), "a browser that does not say");
     }
 
     #[test]

@@ -113,7 +113,15 @@ fn state_of(app: &App, sandbox: &Sandbox) -> StateView {
     }
 }
 
-/// The same for the shell's script, which asks every few seconds.
+/// Has a paused sandbox go on, at the wish of somebody who looks at it.
+pub(super) async fn wake(app: &App, id: SandboxId) -> Result<Response, PageError> {
+    let unavailable = |_| PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "sandbox-unreachable");
+    let keeper = app.keeper.as_ref().ok_or_else(PageError::not_found)?;
+    keeper.wake(id).await.map_err(unavailable)?;
+    state(app, id).await
+}
+
+/// How a sandbox stands, for the shell's script, which asks every few seconds.
 pub(super) async fn state(app: &App, id: SandboxId) -> Result<Response, PageError> {
     let sandbox = open(app, id).await?;
     Ok(Json(state_of(app, &sandbox)).into_response())

@@ -13,7 +13,7 @@ use super::hall::Hall;
 use super::packages::PackagesView;
 use crate::airlock::lane3::{self, Shape, Way};
 use crate::ids::UserId;
-use crate::lab::ask::{self, AskError, Place};
+use crate::lab::ask::{self, AskError, Place, WaitingList};
 use crate::lab::door::Door;
 use crate::lab::model::{Grant, Sandbox, State as Stands, Used, Wanted};
 use crate::lab::outbox::{Lying, Outbox};
@@ -23,6 +23,7 @@ use crate::sandbox::OutboxLimits;
 use crate::web::error::PageError;
 use crate::web::gauges::{Gauges, Told};
 use crate::web::guard::User;
+use crate::web::limits::Limited;
 use crate::web::page::Frame;
 use crate::web::{App, hosts, tunnel};
 
@@ -200,6 +201,12 @@ async fn outbox(app: &App, sandbox: Option<&Sandbox>, told: &Told) -> Option<Out
     Some(outbox.map_or_else(|| OutboxView { unread: true, ..OutboxView::default() }, OutboxView::from))
 }
 
+/// The hall for somebody who asks something of a sandbox, which makes work.
+async fn asking(app: &App, frame: &Frame, user: &User, slug: &str) -> Result<Hall, PageError> {
+    app.limits.check(Limited::Sandbox, &user.actor.user.to_string())?;
+    hall(app, frame, slug).await
+}
+
 async fn hall(app: &App, frame: &Frame, slug: &str) -> Result<Hall, PageError> {
     let hall = Hall::enter(app, frame, slug).await?;
     match ask::is_offered(&hall.competition) {
@@ -227,7 +234,7 @@ async fn page(
     let told = Told::ask(&app, &sandbox, About::Use).await?;
     let mut view = None;
     if let Some(s) = &sandbox {
-        let place = ask::place(&mut conn, s.id, hosts::places(&hosts)).await?;
+        let place = WaitingList::read(&mut conn, hosts::places(&hosts), app.clock.now()).await?.place(s.id);
         view = Some(SandboxView::of(&app, s, place, &told));
     }
     drop(conn);
@@ -275,7 +282,7 @@ async fn open(
     user: User,
     Path(slug): Path<String>,
 ) -> Result<Response, PageError> {
-    let hall = hall(&app, &frame, &slug).await?;
+    let hall = asking(&app, &frame, &user, &slug).await?;
     let ends_at = hall.phases.last().and_then(|phase| phase.ends_at);
     ask::open(&app.house, &hall.competition, ends_at, user.actor.user, &hall.terms).await?;
     Ok(frame.go(&format!("{}/sandbox", hall.base())))
@@ -298,7 +305,7 @@ async fn enter(
     let door = hosts::door_to(&hosts, &sandbox);
     let door =
         door.ok_or_else(|| PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "sandbox-unreachable"))?;
-    let secret = ticket::make(&app.house, &sandbox).await?;
+    let secret = ticket::make(&app.house, &sandbox, user.session).await?;
     Ok(frame.go(&door.entrance(sandbox.id, &secret)))
 }
 
@@ -315,7 +322,7 @@ async fn stop(
     Path(slug): Path<String>,
     Form(form): Form<Stopping>,
 ) -> Result<Response, PageError> {
-    let hall = hall(&app, &frame, &slug).await?;
+    let hall = asking(&app, &frame, &user, &slug).await?;
     let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
     let sandbox = sandbox.ok_or(AskError::None)?;
     let wanted = if form.reset == "yes" { Wanted::Reset } else { Wanted::Stopped };
@@ -330,7 +337,7 @@ async fn restart(
     user: User,
     Path(slug): Path<String>,
 ) -> Result<Response, PageError> {
-    let hall = hall(&app, &frame, &slug).await?;
+    let hall = asking(&app, &frame, &user, &slug).await?;
     let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
     let sandbox = sandbox.ok_or(AskError::None)?;
     ask::stop(&app.house, sandbox.id, user.actor.user, Wanted::Restart).await?;
@@ -344,7 +351,7 @@ async fn copy(
     user: User,
     Path(slug): Path<String>,
 ) -> Result<Response, PageError> {
-    let hall = hall(&app, &frame, &slug).await?;
+    let hall = asking(&app, &frame, &user, &slug).await?;
     let sandbox = own(&app, &hall, &user).await?.ok_or(AskError::None)?;
     homes::ask_copy(&app.house, sandbox.id, user.actor.user).await?;
     Ok(frame.go(&format!("{}/sandbox", hall.base())))
@@ -357,7 +364,7 @@ async fn empty(
     user: User,
     Path(slug): Path<String>,
 ) -> Result<Response, PageError> {
-    let hall = hall(&app, &frame, &slug).await?;
+    let hall = asking(&app, &frame, &user, &slug).await?;
     homes::empty(&app.house, hall.competition.id, user.actor.user).await?;
     Ok(frame.done(&format!("{}/sandbox", hall.base()), "flash-home-emptied"))
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SandboxId;
-use crate::lab::ask::{self, Place};
+use crate::lab::ask::{self, Place, WaitingList};
 use crate::lab::desk::{self, Line, Totals};
 use crate::lab::model::{Grant, State as Stands, Used, Wanted};
 use crate::lab::reports::About;
@@ -165,10 +165,11 @@ async fn page(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
     let (mut open, mut waiting) = (Vec::new(), Vec::new());
     let lines = desk::open(&mut conn, id).await?;
     let told = Told::ask(&app, lines.iter().map(|line| &line.sandbox), About::Use).await?;
+    let list = WaitingList::read(&mut conn, places, app.clock.now()).await?;
     for line in lines {
         match line.sandbox.state {
             Stands::Waiting => {
-                let place = ask::place(&mut conn, line.sandbox.id, places).await?;
+                let place = list.place(line.sandbox.id);
                 waiting.push(view(&app, line, place, &told));
             }
             _ => open.push(view(&app, line, None, &told)),
