@@ -10,7 +10,7 @@ use super::{db, homes};
 use crate::audit::{self, Actor, Entry};
 use crate::catalog::{self, CatalogError};
 use crate::contest::entry::{self, EntryError};
-use crate::contest::model::Competition;
+use crate::contest::model::{Competition, Phase};
 use crate::house::House;
 use crate::ids::{SandboxId, UserId};
 use crate::store::{Connection, StoreError, Tx, events};
@@ -21,6 +21,9 @@ pub enum AskError {
     /// The competition has no sandboxes.
     #[error("this competition offers no sandbox")]
     NotOffered,
+    /// The competition has not begun.
+    #[error("this competition begins at {0}; its sandboxes open then")]
+    NotBegun(Timestamp),
     /// The competition is over.
     #[error("the competition ended at {0}; its sandboxes are closed")]
     Over(Timestamp),
@@ -81,7 +84,7 @@ pub fn is_offered(competition: &Competition) -> bool {
 pub async fn open(
     house: &House,
     competition: &Competition,
-    ends_at: Option<Timestamp>,
+    phases: &[Phase],
     user: UserId,
     terms: &str,
 ) -> Result<Sandbox, AskError> {
@@ -89,7 +92,10 @@ pub async fn open(
     if !is_offered(competition) {
         return Err(AskError::NotOffered);
     }
-    if let Some(end) = ends_at.filter(|end| *end <= now) {
+    if let Some(begin) = phases.first().map(|phase| phase.starts_at).filter(|begin| *begin > now) {
+        return Err(AskError::NotBegun(begin));
+    }
+    if let Some(end) = phases.last().and_then(|phase| phase.ends_at).filter(|end| *end <= now) {
         return Err(AskError::Over(end));
     }
     let mut tx = house.db.begin().await?;

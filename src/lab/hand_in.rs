@@ -58,6 +58,8 @@ pub enum Said<'a> {
         phase: &'a Phase,
         /// The path of its page.
         page: &'a str,
+        /// How many more may follow today; `None` without a limit.
+        left: Option<i64>,
     },
     /// Where it stands by now.
     Stands(&'a Standing),

@@ -148,8 +148,8 @@ pub enum ReachError {
     /// This worker does not hold it.
     #[error("this sandbox is not open here (any more)")]
     NotHere,
-    /// It is paused, and nobody came: something asked by itself.
-    #[error("this sandbox is paused until somebody uses it again")]
+    /// It is paused, and nobody came: something asked by itself. Or its home is being copied.
+    #[error("this sandbox rests, until somebody uses it again or a copy of its home is whole")]
     Resting,
     /// The relay says why.
     #[error(transparent)]

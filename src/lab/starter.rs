@@ -19,6 +19,10 @@ const NOTEBOOK_BYTES: u64 = 4 << 20;
 /// The name of the one that we make.
 const NAME: &str = "start.ipynb";
 
+/// Where JupyterLab keeps the language of its interface; the image's own is Chinese.
+const LANGUAGE: &str =
+    ".jupyter/lab/user-settings/@jupyterlab/translation-extension/plugin.jupyterlab-settings";
+
 /// Why no notebook was put into a home.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StarterError {
@@ -30,7 +34,7 @@ pub(super) enum StarterError {
     Store(#[from] StoreError),
 }
 
-/// Puts the notebook into a home that nobody has worked in. A kit that cannot be read is as none.
+/// Puts the notebook into a home that nobody has worked in, and the language of its owner's account. A kit that cannot be read is as none.
 ///
 /// # Errors
 /// [`StarterError`]; the home is as it was.
@@ -40,9 +44,13 @@ pub(super) async fn put(
     competition: &Competition,
     phases: &[Phase],
     home: &Home,
+    locale: &str,
 ) -> Result<(), StarterError> {
     if !home.is_untouched().await? {
         return Ok(());
+    }
+    if locale.starts_with("en") {
+        home.put(LANGUAGE, br#"{ "locale": "en" }"#.to_vec()).await?;
     }
     let Found { name, content } = match from_kit(house, scratch, competition, phases).await? {
         Some(found) => found,

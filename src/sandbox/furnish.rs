@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::BorrowedFd;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, Uid, fchmod, fchown, openat2, unlinkat};
+use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, openat2, unlinkat};
 use rustix::io::Errno;
 
 use super::SandboxError;
@@ -29,12 +29,18 @@ pub(super) fn is_untouched(root: BorrowedFd<'_>) -> Result<bool, SandboxError> {
     Ok(true)
 }
 
-/// Makes a file at the top of the home; false when something of that name is there.
+/// Makes a file in the home, and the folders it lies in; false when something else of such a name is there.
 pub(super) fn put(root: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<bool, SandboxError> {
     let path = Path::new(name);
-    let mut parts = path.components();
-    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name) {
+    let plain: PathBuf = path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    if name.is_empty() || plain.as_os_str() != name {
         return Err(failed(path, Errno::INVAL));
+    }
+    let folders: Vec<&Path> = path.ancestors().skip(1).filter(|folder| *folder != Path::new("")).collect();
+    for folder in folders.into_iter().rev() {
+        if !put_folder(root, folder)? {
+            return Ok(false);
+        }
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut made = match openat2(root, path, flags, Mode::RUSR | Mode::WUSR, BENEATH) {
@@ -52,6 +58,24 @@ pub(super) fn put(root: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<bo
         let _ = unlinkat(root, path, AtFlags::empty());
         failed(path, error)
     })?;
+    Ok(true)
+}
+
+/// Makes a folder, or finds it; false when something else of its name is there.
+fn put_folder(root: BorrowedFd<'_>, path: &Path) -> Result<bool, SandboxError> {
+    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let enter = |path: &Path| openat2(root, path, flags, Mode::empty(), BENEATH);
+    let name = path.file_name().ok_or_else(|| failed(path, Errno::INVAL))?;
+    let within = enter(parent).map_err(|error| failed(path, error))?;
+    match mkdirat(&within, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(enter(path).is_ok()),
+        Err(error) => return Err(failed(path, error)),
+    }
+    let made = enter(path).map_err(|error| failed(path, error))?;
+    let (user, group) = (Uid::from_raw(SANDBOX_UID), Gid::from_raw(SANDBOX_UID));
+    fchown(&made, Some(user), Some(group)).map_err(|error| failed(path, error))?;
     Ok(true)
 }
 
@@ -83,8 +107,18 @@ mod tests {
         symlink(&target, home.path().join("link")).expect("a link");
         assert!(!put(root, "link", b"through it").expect("something is there"));
         assert!(!target.exists());
-        for path in ["", ".", "..", "../made", "outbox/x", "/tmp/x", "x/"] {
+        for path in ["", ".", "..", "../made", "a/../x", "./x", "/tmp/x", "x/", "a//x"] {
             assert!(put(root, path, b"").is_err(), "{path:?}");
         }
+        // folders are made on the way, never through a link or a file
+        assert!(
+            put(root, ".set/deep/one", b"1").expect("put") && put(root, ".set/deep/two", b"2").expect("put")
+        );
+        let folder = fs::metadata(home.path().join(".set/deep")).expect("there");
+        assert_eq!((folder.uid(), folder.mode() & 0o777), (SANDBOX_UID, 0o755));
+        symlink(outside.path(), home.path().join("way")).expect("a link");
+        assert!(!put(root, "way/x", b"out").expect("something is there"));
+        assert!(!put(root, "开始.ipynb/x", b"in a file").expect("something is there"));
+        assert_eq!(fs::read_dir(outside.path()).expect("read").count(), 0);
     }
 }

@@ -223,7 +223,9 @@ impl Explain for AskError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotOffered | Self::Gone => StatusCode::NOT_FOUND,
-            Self::Over(_) | Self::None | Self::Stopping | Self::Copied(_) => StatusCode::CONFLICT,
+            Self::NotBegun(_) | Self::Over(_) | Self::None | Self::Stopping | Self::Copied(_) => {
+                StatusCode::CONFLICT
+            }
             Self::TooLong => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Entry(error) => error.status(),
             Self::Catalog(CatalogError::Store(error)) => error.status(),
@@ -235,6 +237,7 @@ impl Explain for AskError {
     fn code(&self) -> &'static str {
         match self {
             Self::NotOffered => "sandbox-not-offered",
+            Self::NotBegun(_) => "sandbox-not-begun",
             Self::Over(_) => "sandbox-over",
             Self::None => "sandbox-none",
             Self::Copied(_) => "sandbox-copied",
@@ -250,7 +253,7 @@ impl Explain for AskError {
 
     fn args(&self) -> Args {
         match self {
-            Self::Over(at) | Self::Copied(at) => vec![("at", minute(*at))],
+            Self::NotBegun(at) | Self::Over(at) | Self::Copied(at) => vec![("at", minute(*at))],
             Self::Entry(error) => error.args(),
             _ => Args::new(),
         }

@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::contest::model::Competition;
 use crate::ids::UserId;
 use crate::lab::hand_in::{Clerk, Refusal, Refused, Said, Standing};
+use crate::scoring::predictions::FaultReport;
 use crate::submission::model::{Reason, State};
 
 /// The words and the pace of the counter in each sandbox.
@@ -78,9 +79,44 @@ impl Terminal {
         if self.words.has(lang, &format!("{key}.mend")) {
             lines.push(self.text(lang, &format!("{key}.mend"), Args::new()));
         }
-        // the room's own words, in English: which line, which column
-        lines.extend(reason.text.lines().map(printable));
+        match reason.faults.clone().and_then(|faults| serde_json::from_value(faults).ok()) {
+            Some(report) => lines.extend(self.faults(lang, &report)),
+            // the room's own words, in English
+            None => lines.extend(reason.text.lines().map(printable)),
+        }
         lines.join("\n  ")
+    }
+
+    /// The first faults of a result file, a line each, as the submission's page words them.
+    fn faults(&self, lang: Lang, report: &FaultReport) -> Vec<String> {
+        let count = i64::try_from(report.total).unwrap_or(i64::MAX);
+        let mut lines = vec![self.text(lang, "faults", vec![("count", count.into())])];
+        for fault in &report.first {
+            let expected = match lang {
+                Lang::En => fault.expected.clone(),
+                Lang::Zh => self.text(lang, &format!("fault-kind-{}", fault.kind), Args::new()),
+            };
+            let mut parts = Vec::new();
+            if let Some(line) = fault.line.and_then(|line| i64::try_from(line).ok()) {
+                parts.push(self.text(lang, "hand-in-fault-line", vec![("line", line.into())]));
+            }
+            parts.extend(fault.column.clone());
+            let found = fault.found.clone().unwrap_or_default();
+            parts.push(match found.is_empty() {
+                true => self.text(lang, "hand-in-fault-wanted", vec![("expected", expected.into())]),
+                false => self.text(
+                    lang,
+                    "hand-in-fault-found",
+                    vec![("found", found.into()), ("expected", expected.into())],
+                ),
+            });
+            lines.push(printable(&parts.join("  ")));
+        }
+        let more = count - i64::try_from(report.first.len()).unwrap_or(0);
+        if more > 0 {
+            lines.push(self.text(lang, "hand-in-faults-more", vec![("count", more.into())]));
+        }
+        lines
     }
 }
 
@@ -97,7 +133,7 @@ impl Clerk for Terminal {
     fn say(&self, locale: &str, competition: &Competition, said: &Said<'_>) -> String {
         let lang = Lang::from_tag(locale).unwrap_or(Lang::Zh);
         match said {
-            Said::Accepted { submission, phase, page } => {
+            Said::Accepted { submission, phase, page, left } => {
                 let key = format!("phases.{}", phase.position);
                 let name = competition.named(tag(lang), &key, &phase.definition.name);
                 let id = submission.id.to_string();
@@ -108,12 +144,14 @@ impl Clerk for Terminal {
                 ];
                 let number =
                     vec![("id", id.as_str().into()), ("short", crate::lab::hand_in::short(&id).into())];
-                [
-                    self.text(lang, "hand-in-accepted", accepted),
-                    self.text(lang, "hand-in-number", number),
-                    self.page(lang, page),
-                ]
-                .join("\n")
+                let left = left.map(|left| self.text(lang, "quota-left", vec![("left", left.into())]));
+                let lines = [
+                    Some(self.text(lang, "hand-in-accepted", accepted)),
+                    left,
+                    Some(self.text(lang, "hand-in-number", number)),
+                    Some(self.page(lang, page)),
+                ];
+                lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
             }
             Said::Stands(standing) => self.standing(lang, competition, standing),
             Said::GoesOn { page } => {

@@ -6,8 +6,10 @@ const shown = document.getElementById("shown");
 const message = document.getElementById("message");
 const memory = document.getElementById("memory");
 const home = document.getElementById("home");
-const paused = document.getElementById("paused");
+const cover = document.getElementById("cover");
+const coverText = document.getElementById("cover-text");
 const goOn = document.getElementById("go-on");
+const back = document.getElementById("back");
 const WARN_SECONDS = 600;
 const words = document.body.dataset;
 const warnings = {
@@ -19,7 +21,21 @@ const warnings = {
 const clock = (seconds) => {
   const hours = Math.floor(seconds / 3600);
   const minutes = Math.floor((seconds % 3600) / 60);
-  return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min`;
+  const short = `${minutes} ${words.minutes}`;
+  return hours > 0 ? `${hours} ${words.hours} ${short}` : short;
+};
+
+// What lies over the lab while it does not answer, with what can be done about it.
+const lay = (text, action) => {
+  const fresh = cover.hidden;
+  cover.hidden = text === "";
+  coverText.textContent = text;
+  for (const one of [goOn, back]) {
+    one.hidden = one !== action;
+  }
+  if (fresh && text !== "") {
+    action?.focus();
+  }
 };
 
 const percent = (share) => `${Math.round(share * 100)} %`;
@@ -33,7 +49,7 @@ const say = (text) => {
 // writing into the newer's home.
 const replaced = () => {
   document.querySelector(".shell-lab iframe")?.remove();
-  say(words.other);
+  lay(words.other, back);
 };
 const visits = new BroadcastChannel("shuyu-visit");
 visits.onmessage = ({ data }) => {
@@ -47,7 +63,9 @@ visits.postMessage(words.sandbox);
 const look = async () => {
   const answer = await fetch("/shuyu/state", { headers: { accept: "application/json" } });
   if (answer.status === 401) {
-    say(words.over);
+    left.textContent = memory.textContent = home.textContent = "–";
+    say("");
+    lay(words.over, back);
     return false;
   }
   if (!answer.ok) {
@@ -63,12 +81,13 @@ const look = async () => {
 };
 
 const show = (state) => {
-  const rests = state.state === "paused";
-  if (rests && paused.hidden) {
-    paused.hidden = false;
-    goOn.focus();
+  if (state.copying) {
+    lay(words.copying, null);
+  } else if (state.state === "paused") {
+    lay(words.paused, goOn);
+  } else {
+    lay("", null);
   }
-  paused.hidden = !rests;
   left.textContent = state.left_seconds === null ? "" : clock(state.left_seconds);
   shown.textContent = `${(state.shown / 1048576).toFixed(1)} MiB`;
   const now = state.gauges;
@@ -95,7 +114,8 @@ goOn.addEventListener("click", async () => {
 const again = async () => {
   const more = await look().catch(() => true);
   if (more) {
-    setTimeout(again, 10000);
+    // what lies over the lab is taken away soon after its reason
+    setTimeout(again, cover.hidden ? 10000 : 2000);
   }
 };
 again();

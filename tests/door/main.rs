@@ -18,5 +18,6 @@ mod exports;
 mod flood;
 mod hostile;
 mod inside;
+mod rest;
 mod scene;
 mod strangers;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shuyu::contest::entry::{self, EntryError};
-use shuyu::contest::model::ParticipantState;
+use shuyu::contest::model::{ParticipantState, Phase};
 use shuyu::contest::terms_digest;
 use shuyu::ids::{SandboxId, UserId};
 use shuyu::lab::ask::{self, AskError};
@@ -28,7 +28,7 @@ pub(super) async fn offered(world: &World, slug: &str) -> Contest {
 
 pub(super) async fn open(world: &World, contest: &Contest, user: UserId) -> Result<Sandbox, AskError> {
     let terms = terms_digest(&mut world.house.db.read().await.unwrap(), &contest.competition).await.unwrap();
-    ask::open(&world.house, &contest.competition, None, user, &terms).await
+    ask::open(&world.house, &contest.competition, &[], user, &terms).await
 }
 
 /// Moves a sandbox on as its keeper would.
@@ -56,10 +56,15 @@ async fn a_sandbox_is_asked_for_once_by_somebody_who_takes_part() {
     let stranger = world.person("stranger").await;
     let refused = open(&world, &contest, stranger).await.unwrap_err();
     assert!(matches!(refused, AskError::Entry(EntryError::NotAdmitted(_))), "{refused}");
-    let over = world.clock.now();
+    let now = world.clock.now();
+    let hour = jiff::SignedDuration::from_hours(1);
+    let phase = |starts_at, ends_at| Phase { starts_at, ends_at, ..contest.phases[0].clone() };
+    let (over, ahead) = ([phase(now - hour, Some(now))], [phase(now + hour, None)]);
     let terms = terms_digest(&mut world.house.db.read().await.unwrap(), &contest.competition).await.unwrap();
-    let refused = ask::open(&world.house, &contest.competition, Some(over), alice, &terms).await.unwrap_err();
-    assert!(matches!(refused, AskError::Over(_)), "{refused}");
+    let refused = ask::open(&world.house, &contest.competition, &over, alice, &terms).await.unwrap_err();
+    assert!(matches!(refused, AskError::Over(at) if at == now), "{refused}");
+    let refused = ask::open(&world.house, &contest.competition, &ahead, alice, &terms).await.unwrap_err();
+    assert!(matches!(refused, AskError::NotBegun(at) if at == now + hour), "{refused}");
 
     let opened = tokio::join!(
         open(&world, &contest, alice),

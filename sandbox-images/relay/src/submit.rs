@@ -39,6 +39,22 @@ enum Fault {
     Interrupted(io::Error),
 }
 
+impl Fault {
+    /// A stable word.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::NoFile(..) => "no-file",
+            Self::NotAFile(_) => "not-a-file",
+            Self::Name(_) => "file-name",
+            Self::HeaderTooLong => "header-too-long",
+            Self::Away(_) => "away",
+            Self::Changed(_) => "changed",
+            Self::Interrupted(_) => "interrupted",
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (chinese, english) = match self {
@@ -96,6 +112,8 @@ pub fn main(words: &[OsString]) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(fault) => {
             eprintln!("{fault}");
+            // for programs, as the host's last line
+            println!("{{\"ok\":false,\"code\":\"{}\"}}", fault.code());
             ExitCode::from(if matches!(fault, Fault::Usage) { USAGE } else { 1 })
         }
     }

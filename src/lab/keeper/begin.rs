@@ -22,6 +22,7 @@ use crate::lab::gauge::Gauge;
 use crate::lab::guide::{self, GuideError};
 use crate::lab::model::{Grant, Home as Known, Sandbox, State};
 use crate::lab::{data, db, starter};
+use crate::people;
 use crate::sandbox::{
     self, Found, Home, HomeError, HomeQuota, InteractiveSpec, ReadOnlyBind, Relay, RelayLimits, Resources,
     SandboxError, SandboxState,
@@ -93,6 +94,8 @@ struct Asked<'a> {
     kind: Kind,
     /// Bytes of content shown to the owner within the length of a session.
     shown: u64,
+    /// The language of the owner's account.
+    locale: String,
 }
 
 fn quota(bytes: u64) -> HomeQuota {
@@ -131,6 +134,7 @@ impl Keeper {
         let proof = catalog::authorise_sandbox(&mut conn, competition.id, sandbox.user, datasets).await?;
         let phases = contest_db::phases(&mut conn, competition.id).await?;
         let grant = Grant::of(competition.definition.sandbox.as_ref());
+        let locale = people::addressed(&mut conn, sandbox.user).await?.map(|person| person.locale);
         let shown = db::shown_since(&mut conn, sandbox, self.session_ago(&grant)).await?;
         drop(conn);
         let kind = self.kind(&competition, &phases, &proof, Some(sandbox.user)).await?;
@@ -144,7 +148,8 @@ impl Keeper {
             .detail("container", container.to_string());
         audit::record(&mut tx, entry).await?;
         tx.commit().await?;
-        let asked = Asked { sandbox, home: &home, competition: &competition, phases: &phases, kind, shown };
+        let (competition, phases, locale) = (&competition, &*phases, locale.unwrap_or_default());
+        let asked = Asked { sandbox, home: &home, competition, phases, kind, shown, locale };
         if let Some(spare) = spare {
             let Err(error) = self.claim(&asked, spare).await else { return Ok(()) };
             self.clear_away(container, sandbox.id).await;
@@ -221,7 +226,7 @@ impl Keeper {
             opened = self.open_home(sandbox, container, home, quota(home.bytes)).await;
         }
         let opened = opened?;
-        if let Err(error) = starter::put(house, data_dir, competition, phases, &opened).await {
+        if let Err(error) = starter::put(house, data_dir, competition, phases, &opened, &asked.locale).await {
             tracing::warn!(sandbox = %sandbox.id, %error, "a home has no notebook to start from");
         }
         Ok(opened)

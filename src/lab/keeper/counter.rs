@@ -29,6 +29,7 @@ use crate::store::{Connection, ObjectError, StoreError};
 use crate::submission::accept::{self, AcceptError, Request};
 use crate::submission::db as submission_db;
 use crate::submission::model::{Aim, Origin, State, Submission};
+use crate::submission::quota::quota;
 
 /// How often it is looked how a submission fares.
 const LOOK: Duration = Duration::from_millis(500);
@@ -97,6 +98,8 @@ struct Accepted {
     submission: Submission,
     phase: Phase,
     page: String,
+    /// How many more may follow today.
+    left: Option<i64>,
 }
 
 /// The last line of an answer, for programs.
@@ -193,17 +196,19 @@ impl Served {
         let submission =
             accept::accept(house, competition, phase, request, content, upload.cap_bytes).await?;
         let page = format!("/competitions/{}/submissions/{}", competition.slug, submission.id);
-        Ok(Accepted { submission, phase: phase.clone(), page })
+        let mut conn = house.db.read().await?;
+        let left = quota(&mut conn, phase, submission.team, house.clock.now()).await?.left_today();
+        Ok(Accepted { submission, phase: phase.clone(), page, left })
     }
 
     /// Tells how a submission fares, for as long as somebody listens. It goes on whoever does.
     async fn wait(&self, owner: &Owner, accepted: &Accepted, mut stream: RelayStream) {
-        let Accepted { submission, phase, page } = accepted;
+        let Accepted { submission, phase, page, left } = accepted;
         let id = submission.id;
         let say =
             |said: &Said<'_>| format!("{}\n", self.means.clerk.say(&owner.locale, &owner.competition, said));
         let until = Instant::now() + PATIENCE;
-        let mut words = say(&Said::Accepted { submission, phase, page });
+        let mut words = say(&Said::Accepted { submission, phase, page, left: *left });
         let mut told: Option<Standing> = None;
         let standing = loop {
             let standing = match self.standing(&owner.competition, submission).await {

@@ -1,6 +1,8 @@
 //! Freezing a sandbox that nobody uses, and having it go on when somebody comes. Its row and its container
 //! change together: whoever freezes or thaws holds its turn.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{Held, Keeper, ReachError};
@@ -14,9 +16,9 @@ impl Keeper {
     /// A connection to a port inside a sandbox, for a person: one that was paused goes on.
     ///
     /// # Errors
-    /// [`ReachError`].
+    /// [`ReachError`]; [`ReachError::Resting`] while its home is being copied.
     pub async fn dial(&self, id: SandboxId, port: u16) -> Result<RelayStream, ReachError> {
-        let held = self.get(id).ok_or(ReachError::NotHere)?;
+        let held = self.awake(id)?;
         if self.is_paused(id).await? {
             self.go_on(id, &held).await?;
         }
@@ -26,9 +28,9 @@ impl Keeper {
     /// The same for what a page asks by itself: one that is paused stays so.
     ///
     /// # Errors
-    /// [`ReachError`]; [`ReachError::Resting`] where it is paused.
+    /// [`ReachError`]; [`ReachError::Resting`] where it is paused, too.
     pub async fn dial_quietly(&self, id: SandboxId, port: u16) -> Result<RelayStream, ReachError> {
-        let held = self.get(id).ok_or(ReachError::NotHere)?;
+        let held = self.awake(id)?;
         if self.is_paused(id).await? {
             return Err(ReachError::Resting);
         }
@@ -42,6 +44,17 @@ impl Keeper {
     pub async fn wake(&self, id: SandboxId) -> Result<(), ReachError> {
         let held = self.get(id).ok_or(ReachError::NotHere)?;
         self.go_on(id, &held).await
+    }
+
+    /// Whether a sandbox rests for as long as its home is being copied.
+    pub fn is_being_copied(&self, id: SandboxId) -> bool {
+        self.copying().has(id)
+    }
+
+    /// A sandbox that is open here and not being copied: its programs would not answer.
+    fn awake(&self, id: SandboxId) -> Result<Arc<Held>, ReachError> {
+        let held = self.get(id).ok_or(ReachError::NotHere)?;
+        if self.is_being_copied(id) { Err(ReachError::Resting) } else { Ok(held) }
     }
 
     async fn is_paused(&self, id: SandboxId) -> Result<bool, StoreError> {

@@ -91,6 +91,13 @@ pub struct FaultReport {
     pub first: Vec<Fault>,
 }
 
+impl fmt::Display for FaultKind {
+    /// Its stable word, as in JSON.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {

@@ -508,7 +508,7 @@ mod tests {
             let (inside, mut far) = tokio::io::duplex(1 << 20);
             tokio::spawn(async move {
                 let mut asked = [0; 1 << 10];
-                far.read(&mut asked).await.unwrap();
+                let _ = far.read(&mut asked).await.unwrap();
                 far.write_all(head.as_bytes()).await.unwrap();
             });
             let way = way();

@@ -89,6 +89,8 @@ struct StateView {
     /// The sandbox: on a shared origin another may have been opened meanwhile.
     id: String,
     state: &'static str,
+    /// Whether it rests because its home is being copied.
+    copying: bool,
     /// Seconds until the session is over.
     left_seconds: Option<i64>,
     /// Bytes of content shown, and how many may be.
@@ -105,6 +107,7 @@ fn state_of(app: &App, sandbox: &Sandbox) -> StateView {
     StateView {
         id: sandbox.id.to_string(),
         state: sandbox.state.as_str(),
+        copying: app.keeper.as_ref().is_some_and(|keeper| keeper.is_being_copied(sandbox.id)),
         left_seconds: sandbox.deadline_at.map(|end| end.duration_since(now).as_secs().max(0)),
         shown: here.map_or(0, |way| way.gauge.shown()),
         budget: gauge::BUDGET,

@@ -283,8 +283,7 @@ async fn open(
     Path(slug): Path<String>,
 ) -> Result<Response, PageError> {
     let hall = asking(&app, &frame, &user, &slug).await?;
-    let ends_at = hall.phases.last().and_then(|phase| phase.ends_at);
-    ask::open(&app.house, &hall.competition, ends_at, user.actor.user, &hall.terms).await?;
+    ask::open(&app.house, &hall.competition, &hall.phases, user.actor.user, &hall.terms).await?;
     Ok(frame.go(&format!("{}/sandbox", hall.base())))
 }
 
