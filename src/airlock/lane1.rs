@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::db::{self, Candidate, Context, Payload, Standing};
+use super::db::{self, Context, Payload};
 use super::rule::{self, ColumnRule, ENDING_BITS, OUTCOME_BITS, Refusal};
+use super::standings::db::{self as standings, Candidate, Standing};
 use super::{Cleared, Hidden, Organizer, Team};
 use crate::contest::definition::{Leaderboard, SubmissionRule};
 use crate::house::House;
@@ -359,8 +360,8 @@ pub async fn update_standing(
     phase: PhaseId,
     team: TeamId,
 ) -> Result<i64, StoreError> {
-    let version = db::next_version(tx, phase).await?;
-    let candidates = db::candidates(tx, phase, &[team]).await?;
+    let version = standings::next_version(tx, phase).await?;
+    let candidates = standings::candidates(tx, phase, &[team]).await?;
     let entries = i64::try_from(candidates.len()).unwrap_or(i64::MAX);
     let rows: Vec<(Candidate, Payload)> = candidates
         .into_iter()
@@ -371,7 +372,7 @@ pub async fn update_standing(
         .collect();
     let standing = standing_rows(board, rows);
     let keep: Vec<SubmissionId> = standing.iter().map(|(c, _)| c.submission).collect();
-    db::remove_standings(tx, phase, team, &keep, version).await?;
+    standings::remove_standings(tx, phase, team, &keep, version).await?;
     for (candidate, scores) in standing {
         let row = Standing {
             phase,
@@ -381,7 +382,7 @@ pub async fn update_standing(
             submitted_at: candidate.submitted_at,
             entries,
         };
-        db::put_standing(tx, &row, version).await?;
+        standings::put_standing(tx, &row, version).await?;
     }
     Ok(version)
 }
@@ -399,7 +400,7 @@ pub async fn improvements(
     let ranking = board.ranking_columns();
     let mut best: Option<Scores> = None;
     let mut improved = Vec::new();
-    for candidate in db::candidates(conn, phase, &[team]).await? {
+    for candidate in standings::candidates(conn, phase, &[team]).await? {
         let scores = for_team(board, &candidate.payloads).team;
         if best.as_ref().is_none_or(|b| compare(&ranking, &scores, b).is_lt()) {
             improved.push(candidate.submission);

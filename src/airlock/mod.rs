@@ -10,6 +10,7 @@ pub mod lane1;
 pub mod lane3;
 pub mod rule;
 pub mod shown;
+pub mod standings;
 
 pub use cleared::{Audience, Cleared, Organizer, Public, Team};
 pub use hidden::Hidden;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::leaderboard::{Entry, Scores, sort};
-use crate::airlock::{Cleared, Organizer, Public, db as airlock_db, shown};
+use crate::airlock::standings::db as standings;
+use crate::airlock::{Cleared, Organizer, Public, shown};
 use crate::contest::definition::{Leaderboard, Sorting};
 use crate::contest::entry::db as entry_db;
 use crate::contest::model::Phase;
@@ -67,9 +68,9 @@ impl Board {
         definition: &Leaderboard,
     ) -> Result<(), StoreError> {
         // read before the rows: a change in between is then read twice, never missed
-        let version = airlock_db::board_version(conn, phase).await?;
+        let version = standings::board_version(conn, phase).await?;
         if self.version != version {
-            let changes = airlock_db::board_changes(conn, phase, self.version).await?;
+            let changes = standings::board_changes(conn, phase, self.version).await?;
             let facts = submission_db::facts_on_board(conn, phase, self.version).await?;
             self.facts.extend(facts);
             self.changed.extend(changes.iter().map(|change| (change.entry.team, version)));
@@ -105,7 +106,7 @@ impl Board {
     }
 
     /// Takes in what changed and puts the rows in order.
-    fn renew(&mut self, board: &Leaderboard, changes: Vec<airlock_db::BoardChange>) {
+    fn renew(&mut self, board: &Leaderboard, changes: Vec<standings::BoardChange>) {
         for change in changes {
             let id = change.entry.submission;
             let place = self.ranks.get(&id).and_then(|rank| rank.checked_sub(1));
@@ -197,7 +198,7 @@ impl Boards {
     ) -> Result<Arc<Board>, StoreError> {
         let slot = Arc::clone(self.shelf().boards.entry(phase.id).or_default());
         let mut held = slot.lock().await;
-        if held.version != airlock_db::board_version(conn, phase.id).await? {
+        if held.version != standings::board_version(conn, phase.id).await? {
             Arc::make_mut(&mut held).catch_up(conn, phase.id, definition).await?;
         }
         Ok(Arc::clone(&held))

@@ -1,5 +1,6 @@
 //! Rules of the board, what stands on it, rescoring and the way into the next phase.
 
+use shuyu::airlock::standings::db as standings;
 use shuyu::airlock::{db as airlock_db, lane1, shown};
 use shuyu::ids::{SubmissionId, UserId};
 use shuyu::scoring::board::{Boards, Movement, mark};
@@ -165,11 +166,11 @@ async fn a_disqualified_submission_leaves_the_board_and_comes_back() {
     assert!(matches!(refused, ActionError::Disqualified), "{refused}");
     let phase = contest.phases[0].id;
     let mut conn = world.house.db.read().await.unwrap();
-    let before = airlock_db::board_version(&mut conn, phase).await.unwrap();
+    let before = standings::board_version(&mut conn, phase).await.unwrap();
     actions::disqualify(&world.house, c, ids[1], by, None).await.unwrap();
     assert_eq!(world.standing(&contest, 0).await, [ids[1]]);
     // a page that holds an older version learns of both changes
-    let changes = airlock_db::board_changes(&mut conn, phase, before).await.unwrap();
+    let changes = standings::board_changes(&mut conn, phase, before).await.unwrap();
     let mut changed: Vec<_> = changes.iter().map(|c| (c.entry.submission, c.removed)).collect();
     changed.sort();
     let mut expected = vec![(ids[0], true), (ids[1], false)];
@@ -210,7 +211,7 @@ async fn hidden_and_computed_columns_go_to_whom_they_are_for() {
     let row = lane1::row_for_organizer(&mut conn, board, id).await.unwrap();
     assert_eq!((row.scores.get()["secret"], row.scores.get()["both"]), (7.0, 8.0));
     assert!(!row.scores.get().contains_key("undeclared"));
-    let changes = airlock_db::board_changes(&mut conn, contest.phases[0].id, 0).await.unwrap();
+    let changes = standings::board_changes(&mut conn, contest.phases[0].id, 0).await.unwrap();
     let public: Vec<&String> = changes[0].entry.scores.get().keys().collect();
     assert_eq!(public, ["a", "b", "mean"]);
 }

@@ -359,7 +359,8 @@ async fn a_rescore_of_a_closed_run_is_told_at_its_tick() {
     actions::disqualify(&world.house, &contest.competition, id, contest.organizer, Some("x")).await.unwrap();
     actions::disqualify(&world.house, &contest.competition, id, contest.organizer, None).await.unwrap();
     let mut conn = world.house.db.read().await.unwrap();
-    let board = shuyu::airlock::db::board_changes(&mut conn, contest.phases[0].id, 0).await.unwrap();
+    let board =
+        shuyu::airlock::standings::db::board_changes(&mut conn, contest.phases[0].id, 0).await.unwrap();
     assert_eq!(board[0].entry.scores.get()["accuracy"], 0.714_286);
     drop(conn);
     assert!(world.lease().await.is_none(), "the next run waits for the rescore's tick");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shuyu::airlock::{db as airlock_db, lane1};
+use shuyu::airlock::lane1;
+use shuyu::airlock::standings::db as standings;
 use shuyu::cli::assembly;
 use shuyu::clock::Clock;
 use shuyu::config::{ObjectsKind, Secret, Settings};
@@ -273,7 +274,7 @@ impl World {
     /// The submissions on a phase's board, the best first.
     pub async fn standing(&self, contest: &Contest, phase: usize) -> Vec<SubmissionId> {
         let mut conn = self.house.db.read().await.unwrap();
-        let changes = airlock_db::board_changes(&mut conn, contest.phases[phase].id, 0).await.unwrap();
+        let changes = standings::board_changes(&mut conn, contest.phases[phase].id, 0).await.unwrap();
         let board = &contest.competition.definition.leaderboard;
         let mut entries: Vec<_> = changes.into_iter().map(|c| c.entry).collect();
         let columns = board.ranking_columns();

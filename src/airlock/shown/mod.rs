@@ -5,8 +5,8 @@ mod db;
 
 use std::collections::HashMap;
 
-use super::db::Candidate;
 use super::lane1::{for_team, visible};
+use super::standings::db::{self as standings, Candidate};
 use super::{Cleared, Public};
 use crate::contest::definition::{Leaderboard, SubmissionRule};
 use crate::ids::{PhaseId, TeamId};
@@ -31,7 +31,7 @@ pub async fn courses(
     let column = board.primary().and_then(|primary| shown.columns.iter().find(|c| c.key == primary.key));
     let (Some(column), false) = (column, teams.is_empty()) else { return Ok(HashMap::new()) };
     let mut by_team: HashMap<TeamId, Vec<Candidate>> = HashMap::new();
-    for candidate in super::db::candidates(conn, phase, teams).await? {
+    for candidate in standings::candidates(conn, phase, teams).await? {
         by_team.entry(candidate.team).or_default().push(candidate);
     }
     let course = |candidates: Vec<Candidate>| {
