@@ -175,9 +175,10 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 
 /// Notes what only a person does, and what is started.
 fn note(way: &Way, method: &Method, path: &str) {
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+    if !policy::changes(method, path) {
         return;
     }
+    tracing::trace!(%method, path, "somebody is there");
     way.gauge.active(way.clock.now());
     if *method == Method::POST {
         match path.trim_end_matches('/') {
@@ -284,6 +285,7 @@ where
     let mut frames = Frames::default();
     let inward = pass(from_browser, to_inside, |bytes| {
         if frames.pass(bytes).data > 0 {
+            tracing::trace!(bytes = bytes.len(), "somebody is there");
             way.gauge.active(way.clock.now());
         }
         Ok(Duration::ZERO)

@@ -180,9 +180,10 @@ fn arrives(method: &Method, headers: &HeaderMap) -> bool {
 
 /// Whether a request tells that somebody is there: it changes something, or goes to a page. What a lab's page
 /// asks for by itself, every few seconds and for as long as it is open, does not.
-fn is_by_a_person(method: &Method, headers: &HeaderMap) -> bool {
-    let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    changes || headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
+fn is_by_a_person(request: &Request) -> bool {
+    let goes = request.headers().get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate");
+    let path = request.uri().path();
+    policy::changes(request.method(), path) || (goes && !policy::is_by_itself(path))
 }
 
 /// Whose visit it is.
@@ -216,7 +217,7 @@ async fn lab(
     }
     let keeper = app.keeper.as_ref().ok_or_else(unavailable)?;
     let way_in = keeper.way_in(id).map_err(|_| unavailable())?;
-    let stream = match is_by_a_person(request.method(), request.headers()) {
+    let stream = match is_by_a_person(&request) {
         true => keeper.dial(id, LAB_PORT).await,
         false => keeper.dial_quietly(id, LAB_PORT).await,
     };
@@ -313,13 +314,23 @@ mod tests {
 
     #[test]
     fn what_a_page_asks_by_itself_is_nobody() {
-        let asked = |method: Method, mode: &'static str| {
-            is_by_a_person(&method, &HeaderMap::from_iter([(SEC_FETCH_MODE, HeaderValue::from_static(mode))]))
+        let asked = |method: Method, path: &str, mode: Option<&str>| {
+            let mut request = Request::builder().method(method).uri(path);
+            if let Some(mode) = mode {
+                request = request.header(SEC_FETCH_MODE, mode);
+            }
+            is_by_a_person(&request.body(axum::body::Body::empty()).unwrap())
         };
-        assert!(!asked(Method::GET, "cors") && !asked(Method::GET, "same-origin"));
-        assert!(!asked(Method::GET, "websocket") && !asked(Method::GET, "no-cors"));
-        assert!(asked(Method::GET, "navigate") && asked(Method::PUT, "cors"));
-        assert!(is_by_a_person(&Method::GET, &HeaderMap::new()), "a browser that does not say");
+        for mode in ["cors", "same-origin", "websocket", "no-cors"] {
+            assert!(!asked(Method::GET, "/api/kernels", Some(mode)), "{mode}");
+        }
+        assert!(
+            asked(Method::GET, "/lab", Some("navigate"))
+                && asked(Method::PUT, "/api/contents/a", Some("cors"))
+        );
+        assert!(!asked(Method::PUT, "/lab/api/workspaces/default", Some("cors")), "each ten seconds");
+        assert!(asked(Method::GET, "/lab", None), "a browser that does not say");
+        assert!(!asked(Method::PUT, "/lab/api/workspaces/default", None));
     }
 
     #[test]

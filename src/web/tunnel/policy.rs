@@ -54,6 +54,16 @@ fn asks_for_notebook(query: &str) -> bool {
     kinds.peek().is_some() && kinds.all(|kind| kind == "notebook")
 }
 
+/// Whether a request changes something, as a person has it done.
+pub(super) fn changes(method: &Method, path: &str) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !is_by_itself(path)
+}
+
+/// Whether JupyterLab's page sends this without anybody: it keeps its layout every ten seconds.
+pub(super) fn is_by_itself(path: &str) -> bool {
+    path.starts_with("/lab/api/workspaces/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
