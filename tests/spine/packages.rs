@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use shuyu::audit::Actor;
-use shuyu::contest::packages::{self, Package, PackageError, WheelError};
+use shuyu::contest::packages::{self, Package, PackageError, PackageSet, WheelError};
 use shuyu::ids::{SubmissionId, UserId};
 use shuyu::lab::ask;
 use shuyu::lab::model::{State as Stands, Wanted};
@@ -250,4 +250,26 @@ async fn what_is_refused_leaves_nothing_behind() {
     let both = tokio::join!(try_add(&world, &contest, whose, &one), try_add(&world, &contest, whose, &two),);
     let errors: Vec<_> = [both.0, both.1].into_iter().filter_map(Result::err).collect();
     assert!(matches!(errors[..], [PackageError::TooMany]), "{errors:?}");
+}
+
+#[tokio::test]
+async fn two_that_need_a_wheel_for_the_first_time_both_get_it_whatever_a_crash_left() {
+    let world = World::new().await;
+    let contest = world.import("together", &native()).await;
+    let common = add(&world, &contest, None, "common").await;
+    let carrier = world.carrier().await;
+    let wheels = carrier.packages.wheels().to_owned();
+    // what was being filled when the service was killed
+    std::fs::write(wheels.join(format!("{}.whl", common.digest)), "half a wheel").unwrap();
+    std::fs::create_dir(wheels.join(format!("{}.0123456789abcdef", common.digest))).unwrap();
+    let set = PackageSet::now(&mut world.house.db.read().await.unwrap(), contest.competition.id, None).await;
+    let set = set.unwrap();
+    let cache = &carrier.packages;
+    let both = tokio::join!(cache.lay_out(&world.house, &set), cache.lay_out(&world.house, &set));
+    for laid in [both.0, both.1] {
+        assert!(laid.unwrap().unwrap().join("common/__init__.py").is_file());
+    }
+    world.carrier().await;
+    let left: Vec<_> = std::fs::read_dir(&wheels).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [common.digest.as_str()], "the next start clears away what was left");
 }
