@@ -106,6 +106,8 @@ fn wheel_code(error: &WheelError) -> &'static str {
         WheelError::Changed { .. } => "wheel-changed",
         WheelError::AtStart { .. } => "wheel-at-start",
         WheelError::Twice { .. } => "wheel-twice",
+        WheelError::InTheWay { .. } => "wheel-in-the-way",
+        WheelError::Paths => "wheel-too-large",
         WheelError::Archive(UnpackError::Io { .. }) => "internal",
         WheelError::Archive(
             UnpackError::UnsafeName { .. }
@@ -139,14 +141,15 @@ fn wheel_args(error: &WheelError) -> Args {
         | WheelError::Lost { file }
         | WheelError::Changed { file }
         | WheelError::AtStart { file }
-        | WheelError::Twice { file } => vec![("file", text(file))],
+        | WheelError::Twice { file }
+        | WheelError::InTheWay { file } => vec![("file", text(file))],
         WheelError::Archive(
             UnpackError::UnsafeName { entry, .. }
             | UnpackError::NotRegular { entry, .. }
             | UnpackError::TooDeep { entry, .. }
             | UnpackError::PathTooLong { entry, .. },
         ) => vec![("file", text(entry))],
-        WheelError::Archive(_) => Args::new(),
+        WheelError::Archive(_) | WheelError::Paths => Args::new(),
     }
 }
 
