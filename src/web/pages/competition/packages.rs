@@ -207,8 +207,9 @@ impl PackagesView {
         let shared = set.shared.iter().map(|package| PackageView::of(package, &set, &[])).collect();
         let mut own = Vec::new();
         if let Some(user) = user {
-            let left_out = packages::left_out(&mut conn, competition, user).await?;
             let all = packages::db::standing(&mut conn, competition, Some(user)).await?;
+            drop(conn);
+            let left_out = packages::left_out(&app.house, competition, user).await?;
             own = all.iter().map(|package| PackageView::of(package, &set, &left_out)).collect();
         }
         Ok(Self {
