@@ -265,6 +265,7 @@ error-sandbox-gone = There is no such sandbox
 # Extra packages.
 packages = Packages
 packages-lead = There is no network in the sandbox: what you want to import beyond the image comes as a wheel (.whl). Yours are found in your sandbox and by the programs that you submit from then on; nobody else finds them.
+packages-lead-code = Programs run without a network: what yours import beyond the image comes as a wheel (.whl). The programs that you submit from then on find yours; nobody else's do.
 packages-restart = Restart the sandbox to find what was added since it was opened.
 packages-shared = For everybody, from the organizer
 packages-own = Yours

@@ -262,6 +262,7 @@ error-sandbox-gone = 没有这个沙箱
 # 扩展包。
 packages = 扩展包
 packages-lead = 沙箱没有网络：镜像中没有的 Python 包以 wheel 文件（.whl）上传。您的扩展包只供您使用：您的沙箱和此后提交的程序都能 import。
+packages-lead-code = 程序运行时没有网络：镜像中没有的 Python 包以 wheel 文件（.whl）上传。您的扩展包只供您使用：此后提交的程序都能 import。
 packages-restart = 打开沙箱之后添加的，重启沙箱后可用。
 packages-shared = 主办方提供，人人可用
 packages-own = 我的

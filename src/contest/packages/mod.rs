@@ -21,7 +21,7 @@ use tokio::io::AsyncRead;
 
 use crate::audit::{self, Actor, Entry};
 use crate::contest::entry::EntryError;
-use crate::contest::model::Competition;
+use crate::contest::model::{Competition, Phase};
 use crate::crypto::sm3;
 use crate::house::House;
 use crate::ids::{CompetitionId, PackageId, SubmissionId, UserId};
@@ -186,6 +186,38 @@ pub fn in_image(name: &str) -> Option<&'static str> {
         let (held, version) = line.split_once("==")?;
         (name::normalized(held.trim()) == name).then(|| version.trim_end_matches(['\\', ' ']))
     })
+}
+
+/// Whether packages are of use without a sandbox: some phase takes programs.
+pub fn takes_code(phases: &[Phase]) -> bool {
+    phases.iter().any(|phase| !phase.definition.accepts_only_result_submissions)
+}
+
+/// What somebody finds, and all that is theirs.
+pub struct Found {
+    /// What is laid out.
+    pub set: PackageSet,
+    /// The person's, each with whether it is left out.
+    pub own: Vec<(Package, bool)>,
+}
+
+/// What somebody finds in a competition now; without a person, the organizer's alone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn found(
+    house: &House,
+    competition: CompetitionId,
+    user: Option<UserId>,
+) -> Result<Found, PackageError> {
+    let mut conn = house.db.read().await?;
+    let set = PackageSet::now(&mut conn, competition, user).await?;
+    let Some(user) = user else { return Ok(Found { set, own: Vec::new() }) };
+    let own = db::standing(&mut conn, competition, Some(user)).await?;
+    drop(conn);
+    let out = left_out(house, competition, user).await?;
+    let own = own.into_iter().map(|package| (out.contains(&package.id), package));
+    Ok(Found { set, own: own.map(|(out, package)| (package, out)).collect() })
 }
 
 /// Takes a wheel in: for one person, or for everybody in the competition. Whoever adds it was let in by
