@@ -45,9 +45,14 @@ fn field(page: &Answer, name: &str) -> String {
 }
 
 async fn enter(browser: &Browser) -> Answer {
-    let rules = browser.get(&format!("{C}/rules")).await.ok();
+    enter_at(browser, C).await
+}
+
+/// Enters the competition whose pages are below this address.
+async fn enter_at(browser: &Browser, competition: &str) -> Answer {
+    let rules = browser.get(&format!("{competition}/rules")).await.ok();
     let terms = field(&rules, "terms");
-    browser.post(&format!("{C}/register"), &[("terms", &terms), ("accept", "yes")]).await
+    browser.post(&format!("{competition}/register"), &[("terms", &terms), ("accept", "yes")]).await
 }
 
 /// Uploads from the form; gives the submission's address.

@@ -119,6 +119,7 @@ pub async fn keeper(
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
     }
+    run::tidy_cache(&data_dir).context("cannot tidy the directory of data sets")?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(&sockets_dir, private).context("cannot close the directory of sockets")?;
     let homes = Homes::probe(&work_dir, HOMES_RESERVE).await?;

@@ -241,7 +241,9 @@ impl Sandbox {
         let label = SandboxLabel { id: spec.id, deadline, log_cap: self.printed.cap() };
         let mut mounts = vec![slot_mount(&self.slot().path, SLOT_TARGET)];
         let socket = ReadOnlyBind { host: spec.socket_dir.clone(), container: SOCKET_DIR.to_owned() };
-        mounts.extend(spec.binds.iter().chain([&socket]).map(read_only_mount));
+        let area = self.engine.sandboxes().join(spec.id.to_string());
+        let apart = self.engine.set_apart(area, &spec.binds).await?;
+        mounts.extend(apart.binds().iter().chain([&socket]).map(read_only_mount));
         let memory_limit = spec.memory_limit();
         let body = container(Held {
             image: &spec.image,

@@ -17,6 +17,7 @@
 //! step gets is the caller's to say, and `submission/` says it in one place.
 //! `docs/sandbox-runs.md` has what is guaranteed and what is not.
 
+mod apart;
 mod cgroup;
 mod collect;
 mod container;

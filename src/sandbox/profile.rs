@@ -27,6 +27,24 @@ const TMP: (u64, u64) = (512 << 20, 65_536);
 /// The same for `/dev/shm`, which Python's multiprocessing uses.
 const SHM: (u64, u64) = (64 << 20, 1024);
 const OPEN_FILES: i64 = 4096;
+/// What of `/proc` and `/sys` reads as empty: what the engine masks by itself, in its newer versions too,
+/// and the table of locks, in which the kernel shows each "open file description" lock (fcntl(2)) to every
+/// container, with a range that the program chose.
+const MASKED: [&str; 13] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/locks",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
 /// The runtime that puts a kernel of its own between the program and the host's.
 pub(super) const GVISOR: &str = "runsc";
 /// Host tasks of gVisor itself: so many for its kernel and its file server, and so many for each
@@ -78,8 +96,9 @@ pub struct Resources {
     pub pids: u32,
 }
 
-/// A directory or file of the host that the program may read. Mounts below it are not seen. It must
-/// be readable for everyone (0644, 0755): the sandbox's user owns nothing.
+/// A directory or file of the host that the program may read. Mounts below it are not seen, and what is
+/// changed there later may or may not be. It must be readable for everyone (0644, 0755): the sandbox's
+/// user owns nothing. Each container sees it with inodes of its own (`apart.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadOnlyBind {
     /// An existing absolute path.
@@ -351,6 +370,7 @@ fn isolation(cpus: f64, memory: u64, longest_file: u64, tasks: i64) -> HostConfi
             limit("msgqueue", 0),
         ]),
         oom_score_adj: Some(1000),
+        masked_paths: Some(MASKED.map(str::to_owned).to_vec()),
         ipc_mode: Some("private".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         auto_remove: Some(false),

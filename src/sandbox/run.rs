@@ -80,12 +80,15 @@ impl Engine {
         let output =
             OutputDir::mount(self.runs().join(&slug).join("output"), &spec.output, self.0.tracker.clone())?;
         let going = self.0.shelf.going();
+        let apart = self.set_apart(self.runs().join(&slug), &spec.binds).await?;
+        let spec = RunSpec { binds: apart.binds().to_vec(), ..spec };
         let warm = self.take_warm(&spec, &output).await;
         let waited = warm.is_some();
         let (container, logs) = match warm {
             Some(started) => started,
             None => self.start_fresh(&spec, &slug, &output).await?,
         };
+        drop(apart);
         let mut watch = Watch::new(&spec, logs, cancel);
         let (code, wall, cut) = watch.until_exit(&container).await?;
         let (log, end) = tokio::join!(watch.output.finish(), container.end(cut, code));

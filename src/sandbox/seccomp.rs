@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 const ALLOWED: &[&str] = &[
     // Files and directories.
     "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat", "dup", "dup2",
-    "dup3", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchmodat2",
+    "dup3", "faccessat", "faccessat2", "fallocate", "fchdir", "fchmod", "fchmodat", "fchmodat2",
     "fchown", "fchownat", "fcntl", "fdatasync", "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr",
     "fstat", "fstatfs", "fsync", "ftruncate", "futimesat", "getcwd", "getdents", "getdents64", "getxattr",
     "inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch", "ioctl", "lchown", "lgetxattr",
     "link", "linkat", "listxattr", "llistxattr", "lremovexattr", "lseek", "lsetxattr", "lstat", "mkdir",
-    "mkdirat", "mknod", "mknodat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv", "preadv2",
+    "mkdirat", "mknod", "mknodat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv",
     "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr",
     "rename", "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat", "statfs", "statx",
     "symlink", "symlinkat", "sync_file_range", "tee", "truncate", "umask", "unlink", "unlinkat", "utime",
     "utimensat", "utimes", "write", "writev",
     // Memory.
-    "brk", "cachestat", "madvise", "map_shadow_stack", "membarrier", "memfd_create", "mincore", "mlock",
+    "brk", "madvise", "map_shadow_stack", "membarrier", "memfd_create", "mincore", "mlock",
     "mlock2", "mlockall", "mmap", "mprotect", "mremap", "mseal", "msync", "munlock", "munlockall", "munmap",
     "pkey_alloc", "pkey_free", "pkey_mprotect", "shmat", "shmctl", "shmdt", "shmget",
     // Processes, threads and signals.
@@ -56,6 +56,8 @@ const ALLOWED: &[&str] = &[
 /// `CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET` (linux/sched.h).
 const CLONE_NAMESPACES: u64 = 0x7e02_0000;
 const ENOSYS: u32 = 38;
+/// A flag of `preadv2` (linux/fs.h): fail instead of waiting for the disk.
+const RWF_NOWAIT: u64 = 8;
 
 const AF_UNIX: u64 = 1;
 const AF_INET: u64 = 2;
@@ -72,6 +74,11 @@ fn equal(index: u32, value: u64) -> Value {
     json!({ "index": index, "value": value, "op": "SCMP_CMP_EQ" })
 }
 
+/// None of these bits.
+fn without(index: u32, bits: u64) -> Value {
+    json!({ "index": index, "value": bits, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ" })
+}
+
 fn allow(name: &str, arguments: Vec<Value>) -> Value {
     json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": arguments })
 }
@@ -81,12 +88,12 @@ fn allow(name: &str, arguments: Vec<Value>) -> Value {
 pub(super) fn profile() -> &'static str {
     static PROFILE: LazyLock<String> = LazyLock::new(|| {
         let mut rules = vec![json!({ "names": ALLOWED, "action": "SCMP_ACT_ALLOW" })];
-        rules.push(allow(
-            "clone",
-            vec![json!({ "index": 0, "value": CLONE_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ" })],
-        ));
+        rules.push(allow("clone", vec![without(0, CLONE_NAMESPACES)]));
         // Its flags stand in memory where no filter can read them; the C library falls back to clone.
         rules.push(json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS }));
+        // Advice, which may go unheeded: it throws pages out of the cache that other containers read.
+        rules.push(json!({ "names": ["fadvise64"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0 }));
+        rules.push(allow("preadv2", vec![without(5, RWF_NOWAIT)]));
         rules.push(allow("socket", vec![equal(0, AF_UNIX)]));
         rules.push(allow("socketpair", vec![equal(0, AF_UNIX)]));
         rules.push(allow("socket", vec![equal(0, AF_NETLINK), equal(2, NETLINK_ROUTE)]));
@@ -120,7 +127,9 @@ mod tests {
         for name in [
             "add_key",
             "bpf",
+            "cachestat",
             "clone3",
+            "fadvise64",
             "fanotify_init",
             "fsopen",
             "init_module",
@@ -140,6 +149,7 @@ mod tests {
             "personality",
             "pidfd_getfd",
             "pivot_root",
+            "preadv2",
             "process_vm_readv",
             "ptrace",
             "request_key",

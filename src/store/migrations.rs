@@ -16,6 +16,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (7, "packages", include_str!("../../migrations/0007_packages.sql")),
     (8, "sandbox_hosts", include_str!("../../migrations/0008_sandbox_hosts.sql")),
     (9, "sandbox_reports", include_str!("../../migrations/0009_sandbox_reports.sql")),
+    (10, "package_verdicts", include_str!("../../migrations/0010_package_verdicts.sql")),
 ];
 
 /// The migrations in the dialect of `engine`.

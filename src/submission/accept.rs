@@ -423,7 +423,7 @@ pub(super) async fn enter(
 ) -> Result<(), StoreError> {
     db::insert(tx, submission).await?;
     let whose = (competition.id, submission.user);
-    packages::freeze(tx, whose, submission.id, submission.migrated_from).await?;
+    packages::freeze(tx, house.db.engine(), whose, submission.id, submission.migrated_from).await?;
     if submission.state == State::Queued {
         start(tx, house, submission, (submission.aim.purpose(), None), NORMAL).await?;
     }

@@ -26,7 +26,7 @@ pub struct UnpackLimits {
     pub total_bytes: u64,
     /// Bytes of one file.
     pub file_bytes: u64,
-    /// Entries, directories included.
+    /// Files and directories, those included that are only named on the way to another.
     pub entries: usize,
     /// Parts of one path.
     pub depth: usize,
@@ -115,7 +115,7 @@ pub enum UnpackError {
     #[error("entries of the archive overlap")]
     Overlap,
     /// Too many files and directories.
-    #[error("the archive has more than {limit} entries")]
+    #[error("the archive has more than {limit} files and directories")]
     TooManyEntries {
         /// How many are allowed.
         limit: usize,
@@ -336,11 +336,22 @@ pub(crate) fn visit_zip(
     let (mut archive, packed) = open(file, limits)?;
     let mut plan = Vec::with_capacity(archive.len());
     let mut seen = BTreeSet::new();
+    let mut places = BTreeSet::new();
     for index in 0..archive.len() {
         let entry = archive.by_index_data(index).map_err(unreadable)?;
         let Some(path) = check_entry(&entry, limits)? else { continue };
         if !seen.insert(path.clone()) {
             return Err(UnpackError::Duplicate { entry: shown(path.as_bytes()) });
+        }
+        // a directory takes an inode although the archive need not have an entry for it
+        places.insert(path.clone());
+        for directory in above(&path) {
+            if !places.insert(directory.to_owned()) {
+                break;
+            }
+        }
+        if places.len() > limits.entries {
+            return Err(UnpackError::TooManyEntries { limit: limits.entries });
         }
         plan.push((index, path));
     }
@@ -354,6 +365,11 @@ pub(crate) fn visit_zip(
         visit(&mut Entry { path, is_dir, reader: &mut file, budget: &mut budget })?;
     }
     Ok(())
+}
+
+/// The directories on the way to a path, the innermost first.
+pub(crate) fn above(path: &str) -> impl Iterator<Item = &str> {
+    path.rmatch_indices('/').map(|(end, _)| &path[..end])
 }
 
 fn unreadable(error: zip::result::ZipError) -> UnpackError {

@@ -5,6 +5,7 @@
 mod desk;
 mod entry;
 mod openapi;
+mod packages;
 mod path;
 mod refusals;
 #[path = "../support/mod.rs"]

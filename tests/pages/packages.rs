@@ -1,8 +1,9 @@
 //! Extra packages: a participant's on the page of their sandbox, everybody's on the desk.
 
-use super::C;
 use super::sandboxes::scene;
+use super::support::contest::Wanted;
 use super::support::wheels::wheel;
+use super::{AUTO, C, enter_at};
 
 const DESK: &str = "/competitions/small/desk/packages";
 
@@ -58,5 +59,34 @@ async fn a_participant_adds_and_removes_their_own_and_an_organizer_everybodys() 
     let stranger = app.user("stranger").await;
     let (name, bytes) = file("theirs", "");
     stranger.upload(&to, (&name, bytes.clone()), &[]).await.is(403);
-    bob.upload("/competitions/plain/packages", (&name, bytes), &[]).await.is(404);
+    bob.upload("/competitions/plain/packages", (&name, bytes), &[]).await.is(403);
+}
+
+#[tokio::test]
+async fn without_sandboxes_packages_are_added_where_programs_are_submitted() {
+    let (app, org, alice, _) = scene().await;
+    app.import(&AUTO, "code", "org").await;
+    let base = "/competitions/code";
+    let page = format!("{base}/submit");
+    let to = format!("{base}/packages");
+    alice.get(&page).await.ok().lacks("扩展包");
+    let (name, bytes) = wheel("mine", "1.0", &[("mine.py", "")]);
+    alice.upload(&to, (&name, bytes.clone()), &[]).await.is(403);
+    enter_at(&alice, base).await.is(303);
+    alice.get(&page).await.ok().has("扩展包").has("程序运行时没有网络").lacks("沙箱没有网络");
+    alice.upload(&to, (&name, bytes), &[]).await.see_other(&format!("{page}#packages"));
+    let shown = alice.get(&page).await.ok().has("mine 1.0").has("已通过检查");
+    let id = id_in(&shown.body);
+    alice.post(&format!("{to}/{id}/remove"), &[]).await.see_other(&format!("{page}#packages"));
+    alice.get(&page).await.ok().lacks("mine 1.0");
+    // where sandboxes are offered, they are on that page
+    alice.get(&format!("{C}/submit")).await.ok().lacks("扩展包");
+    // and where results alone are taken, nowhere
+    app.import(&Wanted { phase: "    accepts_only_result_submissions: true\n", ..AUTO }, "results", "org")
+        .await;
+    enter_at(&alice, "/competitions/results").await.is(303);
+    alice.get("/competitions/results/submit").await.ok().lacks("扩展包");
+    let (name, bytes) = wheel("mine", "1.0", &[("mine.py", "")]);
+    alice.upload("/competitions/results/packages", (&name, bytes), &[]).await.is(404);
+    org.get("/competitions/results/desk/packages").await.ok();
 }

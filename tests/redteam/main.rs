@@ -12,3 +12,4 @@ mod network;
 mod profile;
 mod resources;
 mod results;
+mod signals;

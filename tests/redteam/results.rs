@@ -3,10 +3,16 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shuyu::sandbox::{CollectLimits, Collected, End, OutputRefused, ReadOnlyBind, SandboxError};
 
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
 use super::lab::{Lab, MIB, entries, gvisor, on};
+use super::profile::hold;
+use super::signals;
 
 impl Lab {
     /// Runs a Python program that must exit with 0, and copies its output.
@@ -229,4 +235,54 @@ print(named(lambda: open("/app/program/main.py", "a")) in ("EROFS", "EACCES"), o
     assert_eq!(fs::read_to_string(input.join("rows.csv")).expect("unharmed"), "id\n1\n");
     drop(ran);
     lab.finish().await;
+}
+
+#[tokio::test]
+async fn n48_runs_cannot_signal_each_other_through_what_both_read() {
+    // two workers of one machine: what they lay out may be the same
+    let (lab, other) = (Lab::new().await, Lab::new().await);
+    let shared = lab.folder("shared", &[("module.py", "x = 1\n")]);
+    let with_shared = |lab: &Lab, code: &str| {
+        let mut spec = lab.python(&signals::about("/app/packages/module.py", code));
+        spec.binds.push(ReadOnlyBind { host: shared.clone(), container: "/app/packages".to_owned() });
+        spec
+    };
+    let cancel = CancellationToken::new();
+    let telling = hold(&other, with_shared(&other, signals::TELL), cancel.clone());
+    let listening = lab.run(with_shared(&lab, signals::LISTEN));
+    let (told, ran, ()) = tokio::join!(telling, listening, async {
+        let listener = signals::until_marked(&lab, "/tmp/listening").await;
+        signals::until_marked(&other, "/tmp/told").await;
+        assert!(signals::in_container(&listener, &["touch", "/tmp/go"]));
+        let gone = || !signals::in_container(&listener, &["true"]);
+        while !gone() {
+            sleep(Duration::from_millis(50)).await;
+        }
+        cancel.cancel();
+    });
+    assert_eq!(ran.printed, signals::NOTHING);
+    drop((told.expect("held to its end"), ran));
+    lab.finish().await;
+    other.finish().await;
+}
+
+/// With what a program can ask whether another has read a page, or make it be read from the disk again.
+#[tokio::test]
+async fn n48_the_page_cache_is_not_told_nor_emptied() {
+    let lab = Lab::new().await;
+    let code = r#"
+import sysconfig
+path = os.path.join(sysconfig.get_paths()["stdlib"], "os.py")
+file = os.open(path, os.O_RDONLY)
+buffer = [bytearray(4096)]
+print(os.preadv(file, buffer, 0), named(lambda: os.preadv(file, buffer, 0, os.RWF_NOWAIT)))
+os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+print(os.preadv(file, buffer, 0, os.RWF_HIPRI), os.pread(file, 6, 0) == bytes(buffer[0][:6]))
+ctypes.set_errno(0)
+wanted, told = (ctypes.c_uint64 * 2)(0, 1 << 20), (ctypes.c_uint64 * 5)()
+print(libc.syscall(451, file, wanted, told, 0), errno.errorcode[ctypes.get_errno()])
+"#;
+    let refused = on("EPERM", "ENOTSUP");
+    let unknown = on("EPERM", "ENOSYS");
+    assert_eq!(lab.printed(code).await, format!("4096 {refused}\n4096 True\n-1 {unknown}\n"));
 }

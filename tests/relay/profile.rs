@@ -25,7 +25,10 @@ async fn it_works_under_the_profile_of_runs() {
         clock: Clock::system(),
     };
     let engine = Engine::connect(settings.clone()).await.expect("the Docker engine runs");
-    let socket = directory.path().join("socket");
+    // the run's own area is mounted as it is: a socket is not found through an overlay
+    let label = RunLabel { run: Entropy.id(&settings.clock), attempt: 1, step: Step::Prediction };
+    let stage = engine.stage(label.owner(), 1 << 20).expect("mounted");
+    let socket = stage.path().join("socket");
     fs::create_dir(&socket).expect("a directory");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o755)).expect("its mode");
     let relay = Relay::listen(&socket, RelayLimits::default()).expect("listens");
@@ -34,7 +37,7 @@ async fn it_works_under_the_profile_of_runs() {
         ["shuyu-relay", "serve", "--", "python3", "-m", "http.server", "--bind", "127.0.0.1", port.as_str()];
     let spec = RunSpec {
         profile: Profile::Submission,
-        label: RunLabel { run: Entropy.id(&settings.clock), attempt: 1, step: Step::Prediction },
+        label,
         image: PYTHON_IMAGE.to_owned(),
         command: command.map(str::to_owned).to_vec(),
         workdir: "/usr/share/zoneinfo".to_owned(),
@@ -62,5 +65,6 @@ async fn it_works_under_the_profile_of_runs() {
     assert_eq!(page.0, "HTTP/1.0 200 OK");
     assert!(page.1.starts_with(b"# tzdb timezone descriptions"));
     outcome.output.release().await.expect("released");
+    stage.release().await.expect("released");
     engine.settle().await;
 }

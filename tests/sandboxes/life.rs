@@ -6,8 +6,10 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use shuyu::sandbox::{HOME_PATH, HomeKind, ReadOnlyBind, SandboxError, SandboxState};
+use tokio_util::sync::CancellationToken;
 
-use super::lab::{gvisor, on};
+use super::lab::{Lab, gvisor, on};
+use super::signals;
 use super::stage::{Stage, later, on_host, until};
 
 #[tokio::test]
@@ -217,4 +219,35 @@ async fn what_cannot_start_leaves_nothing() {
     assert_eq!(sandbox.state().await.expect("known"), SandboxState::Running, "and it is unharmed");
     stage.end(&sandbox).await;
     stage.lab.finish().await;
+}
+
+#[tokio::test]
+async fn n48_sandboxes_cannot_signal_each_other_through_what_both_read() {
+    let stage = Stage::new().await;
+    let about = |code: &str| signals::about("/data/flights/flights.csv", code);
+    let listener =
+        stage.lab.engine.start_sandbox(stage.spec(&["python3", "-c", &about(signals::LISTEN)]), None);
+    let listener = listener.await.expect("started");
+    let container = signals::until_marked(&stage.lab, "/tmp/listening").await;
+    let teller = stage.lab.engine.start_sandbox(stage.spec(&["python3", "-c", &about(signals::TELL)]), None);
+    let teller = teller.await.expect("started");
+    // and a run that has the same data, as one on hidden input may
+    let mut run = stage.lab.python(&signals::about("/app/input/flights.csv", signals::TELL));
+    let data = stage.lab.dir.path().join("flights");
+    run.binds.push(ReadOnlyBind { host: data, container: "/app/input".to_owned() });
+    let (worker, cancel) = (Lab::new().await, CancellationToken::new());
+    let running = worker.engine.run(run, cancel.clone());
+    let (run, ()) = tokio::join!(running, async {
+        signals::until_marked(&stage.lab, "/tmp/told").await;
+        signals::until_marked(&worker, "/tmp/told").await;
+        assert!(signals::in_container(&container, &["touch", "/tmp/go"]));
+        until("it has said what it saw", || listener.log().text().contains("quiet")).await;
+        cancel.cancel();
+    });
+    assert_eq!(listener.log().text(), signals::NOTHING);
+    drop(run.expect("held to its end"));
+    stage.end(&listener).await;
+    stage.end(&teller).await;
+    stage.lab.finish().await;
+    worker.finish().await;
 }

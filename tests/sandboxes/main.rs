@@ -19,4 +19,6 @@ mod network;
 mod profile;
 #[path = "../redteam/resources.rs"]
 mod resources;
+#[path = "../redteam/signals.rs"]
+mod signals;
 mod stage;

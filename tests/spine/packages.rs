@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use shuyu::audit::Actor;
-use shuyu::contest::packages::{self, Package, PackageError, WheelError};
+use shuyu::contest::packages::{self, Package, PackageError, PackageSet, WheelError};
 use shuyu::ids::{SubmissionId, UserId};
 use shuyu::lab::ask;
 use shuyu::lab::model::{State as Stands, Wanted};
@@ -237,11 +237,16 @@ async fn what_is_refused_leaves_nothing_behind() {
         packages::remove(&world.house, contest.competition.id, Some(bob), mine.id, Actor::User(bob)).await;
     assert!(matches!(not_his, Err(PackageError::Gone)), "{not_his:?}");
     // the organizer's come before those that are there: these are left out and said to be
-    try_add(&world, &contest, None, &wheel("theirs", "1.0", &[("mine/__init__.py", "")])).await.unwrap();
-    let mut conn = world.house.db.read().await.unwrap();
-    let left_out = packages::left_out(&mut conn, contest.competition.id, alice).await.unwrap();
-    assert_eq!(left_out, [mine.id]);
-    drop(conn);
+    let theirs =
+        try_add(&world, &contest, None, &wheel("theirs", "1.0", &[("mine/__init__.py", "")])).await.unwrap();
+    let left_out = async || packages::left_out(&world.house, contest.competition.id, alice).await.unwrap();
+    assert_eq!(left_out().await, [mine.id]);
+    // what was found out is kept, for as long as the organizer's are the same
+    assert_eq!(world.number("SELECT COUNT(*) FROM packages WHERE judged <> ''").await, 2);
+    assert_eq!(world.number("SELECT COUNT(*) FROM packages WHERE left_out = 1").await, 1);
+    assert_eq!(left_out().await, [mine.id]);
+    remove(&world, &contest, None, &theirs).await;
+    assert_eq!(left_out().await, []);
     // as many as there may be, whoever comes at the same time
     for n in 0..packages::PACKAGES - 3 {
         add(&world, &contest, whose, &format!("p{n}")).await;
@@ -250,4 +255,70 @@ async fn what_is_refused_leaves_nothing_behind() {
     let both = tokio::join!(try_add(&world, &contest, whose, &one), try_add(&world, &contest, whose, &two),);
     let errors: Vec<_> = [both.0, both.1].into_iter().filter_map(Result::err).collect();
     assert!(matches!(errors[..], [PackageError::TooMany]), "{errors:?}");
+}
+
+#[tokio::test]
+async fn two_that_need_a_wheel_for_the_first_time_both_get_it_whatever_a_crash_left() {
+    let world = World::new().await;
+    let contest = world.import("together", &native()).await;
+    let common = add(&world, &contest, None, "common").await;
+    let carrier = world.carrier().await;
+    let wheels = carrier.packages.wheels().to_owned();
+    // what was being filled when the service was killed
+    std::fs::write(wheels.join(format!("{}.whl", common.digest)), "half a wheel").unwrap();
+    std::fs::create_dir(wheels.join(format!("{}.0123456789abcdef", common.digest))).unwrap();
+    let set = PackageSet::now(&mut world.house.db.read().await.unwrap(), contest.competition.id, None).await;
+    let set = set.unwrap();
+    let cache = &carrier.packages;
+    let both = tokio::join!(cache.lay_out(&world.house, &set), cache.lay_out(&world.house, &set));
+    for laid in [both.0, both.1] {
+        assert!(laid.unwrap().unwrap().join("common/__init__.py").is_file());
+    }
+    world.carrier().await;
+    let left: Vec<_> = std::fs::read_dir(&wheels).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [common.digest.as_str()], "the next start clears away what was left");
+}
+
+/// What is handed in while one of its packages is being removed has it, whoever is quicker.
+async fn removed_while_it_is_frozen(world: World) {
+    let contest = world.import("race", &native()).await;
+    let alice = world.contestant(&contest, "alice").await;
+    let id = world.submit(&contest, alice, "main.py", PROGRAM.as_bytes()).await;
+    let common = add(&world, &contest, None, "common").await;
+    let db = &world.house.db;
+    let mut handing_in = db.begin().await.unwrap();
+    let whose = (contest.competition.id, alice);
+    packages::freeze(&mut handing_in, db.engine(), whose, id, None).await.unwrap();
+    let removing = tokio::spawn({
+        let (house, competition, by) = (world.house.clone(), contest.competition.id, contest.organizer);
+        async move { packages::remove(&house, competition, None, common.id, Actor::User(by)).await }
+    });
+    if world.is_large() {
+        let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
+        world
+            .until("it waits, or is done", || async {
+                removing.is_finished() || world.number(waits).await > 0
+            })
+            .await;
+    }
+    handing_in.commit().await.unwrap();
+    removing.await.unwrap().unwrap();
+    assert_eq!(world.objects("packages/").len(), 1, "it is needed");
+    let set = PackageSet::frozen(&mut db.read().await.unwrap(), id).await.unwrap();
+    assert_eq!(set.shared.iter().map(|package| package.id).collect::<Vec<_>>(), [common.id]);
+    assert_eq!(world.number("SELECT COUNT(*) FROM packages WHERE files <> ''").await, 0, "its paths are not");
+    // nothing was handed in with this one: nothing of it stays
+    let unused = add(&world, &contest, None, "unused").await;
+    remove(&world, &contest, None, &unused).await;
+    assert_eq!(world.number("SELECT COUNT(*) FROM packages").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_being_handed_in_keeps_its_packages_on_sqlite() {
+    removed_while_it_is_frozen(World::new().await).await;
+}
+
+#[tokio::test]
+async fn what_is_being_handed_in_keeps_its_packages_on_postgresql() {
+    removed_while_it_is_frozen(World::large().await).await;
 }

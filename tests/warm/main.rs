@@ -18,3 +18,5 @@ mod profile;
 mod resources;
 #[path = "../redteam/results.rs"]
 mod results;
+#[path = "../redteam/signals.rs"]
+mod signals;

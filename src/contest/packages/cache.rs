@@ -97,8 +97,8 @@ impl PackageCache {
             return Ok(());
         }
         // a dot is in no name but those of what is being filled: what a crash left is told by it
-        let filling = self.wheels.join(format!("{}.{}", package.digest, unique(house)));
-        let packed = filling.with_extension("whl");
+        let name = format!("{}.{}", package.digest, unique(house));
+        let (filling, packed) = (self.wheels.join(&name), self.wheels.join(format!("{name}.whl")));
         house.objects.get_to_file(&package.object_key.parse()?, &packed).await?;
         let file = package.file_name.clone();
         let unpacking = tokio::task::spawn_blocking(move || {

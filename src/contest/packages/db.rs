@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{Package, Room};
 use crate::ids::{CompetitionId, PackageId, SubmissionId, UserId};
-use crate::store::{Connection, Row, StoreError};
+use crate::store::{Connection, Engine, Row, StoreError};
 
 fn package(row: &sqlx::any::AnyRow) -> Result<Package, StoreError> {
     Ok(Package {
@@ -78,6 +78,55 @@ pub async fn standing(
     rows.iter().map(package).collect()
 }
 
+/// What lies in one directory with a package of a person's, or of the organizer's.
+pub(super) async fn in_the_same_place(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: Option<UserId>,
+) -> Result<Vec<Package>, StoreError> {
+    let mut all = standing(conn, competition, None).await?;
+    if user.is_some() {
+        all.extend(standing(conn, competition, user).await?);
+    }
+    Ok(all)
+}
+
+/// Which of a person's packages are left out, of those of which that was found out for these of the
+/// organizer's.
+pub(super) async fn verdicts(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+    judged: &str,
+) -> Result<Vec<(PackageId, bool)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, left_out FROM packages WHERE competition_id = $1 AND user_id = $2 AND removed_at IS NULL \
+         AND judged = $3 ORDER BY name",
+    )
+    .bind(competition.to_string())
+    .bind(user.to_string())
+    .bind(judged.to_owned())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("id")?, row.int("left_out")? != 0))).collect()
+}
+
+/// Notes whether a package is left out beside these of the organizer's.
+pub(super) async fn judge(
+    conn: &mut Connection,
+    id: PackageId,
+    left_out: bool,
+    judged: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE packages SET left_out = $2, judged = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(i64::from(left_out))
+        .bind(judged.to_owned())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// What is taken of a person's room, or the organizer's.
 pub(super) async fn room(
     conn: &mut Connection,
@@ -100,13 +149,19 @@ pub(super) async fn files(conn: &mut Connection, id: PackageId) -> Result<Vec<St
     Ok(row.text("files")?.lines().map(str::to_owned).collect())
 }
 
-/// Takes a package away.
+/// Takes a package away, with the paths that it installs: they are compared with those of others no more.
 pub(super) async fn remove(conn: &mut Connection, id: PackageId, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("UPDATE packages SET removed_at = $2 WHERE id = $1")
+    sqlx::query("UPDATE packages SET removed_at = $2, files = '' WHERE id = $1")
         .bind(id.to_string())
         .bind(now.as_millisecond())
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// Forgets a package that was taken away and that nothing was handed in with.
+pub(super) async fn forget(conn: &mut Connection, id: PackageId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM packages WHERE id = $1").bind(id.to_string()).execute(conn).await?;
     Ok(())
 }
 
@@ -119,18 +174,24 @@ pub(super) async fn is_frozen(conn: &mut Connection, id: PackageId) -> Result<bo
     Ok(row.int("n")? > 0)
 }
 
-/// Freezes what is there now for a submission of a person's.
+/// Freezes what is there now for a submission of a person's. On PostgreSQL their rows are locked: one that is
+/// being taken away is waited for and then not found, and one that is found is not taken away before the end of
+/// the transaction. SQLite has one writer.
 pub(super) async fn freeze(
     conn: &mut Connection,
-    competition: CompetitionId,
-    user: UserId,
+    engine: Engine,
+    (competition, user): (CompetitionId, UserId),
     submission: SubmissionId,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    let lock = match engine {
+        Engine::Postgres => " FOR SHARE OF p",
+        Engine::Sqlite => "",
+    };
+    sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO submission_packages (submission_id, package_id) SELECT s.id, p.id FROM submissions s \
          JOIN packages p ON p.competition_id = s.competition_id WHERE s.id = $3 AND p.competition_id = $1 \
-         AND p.removed_at IS NULL AND (p.user_id IS NULL OR p.user_id = $2)",
-    )
+         AND p.removed_at IS NULL AND (p.user_id IS NULL OR p.user_id = $2){lock}"
+    )))
     .bind(competition.to_string())
     .bind(user.to_string())
     .bind(submission.to_string())

@@ -9,9 +9,10 @@
 pub mod cache;
 pub mod db;
 mod name;
+mod places;
+mod verdicts;
 mod wheel;
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -20,12 +21,13 @@ use tokio::io::AsyncRead;
 
 use crate::audit::{self, Actor, Entry};
 use crate::contest::entry::EntryError;
-use crate::contest::model::Competition;
+use crate::contest::model::{Competition, Phase};
 use crate::crypto::sm3;
 use crate::house::House;
 use crate::ids::{CompetitionId, PackageId, SubmissionId, UserId};
-use crate::store::{Connection, ObjectError, ObjectKey, StoreError, Tx};
+use crate::store::{Connection, Engine, ObjectError, ObjectKey, StoreError, Tx};
 
+pub use verdicts::left_out;
 pub use wheel::WheelError;
 
 /// Bytes of one wheel.
@@ -186,28 +188,36 @@ pub fn in_image(name: &str) -> Option<&'static str> {
     })
 }
 
-/// Which of a person's packages are left out, since the organizer's bring the same project or file.
+/// Whether packages are of use without a sandbox: some phase takes programs.
+pub fn takes_code(phases: &[Phase]) -> bool {
+    phases.iter().any(|phase| !phase.definition.accepts_only_result_submissions)
+}
+
+/// What somebody finds, and all that is theirs.
+pub struct Found {
+    /// What is laid out.
+    pub set: PackageSet,
+    /// The person's, each with whether it is left out.
+    pub own: Vec<(Package, bool)>,
+}
+
+/// What somebody finds in a competition now; without a person, the organizer's alone.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn left_out(
-    conn: &mut Connection,
+pub async fn found(
+    house: &House,
     competition: CompetitionId,
-    user: UserId,
-) -> Result<Vec<PackageId>, StoreError> {
-    let own = db::standing(conn, competition, Some(user)).await?;
-    let shared = db::standing(conn, competition, None).await?;
-    let mut out = Vec::new();
-    if shared.is_empty() {
-        return Ok(out);
-    }
-    for package in own {
-        let files = db::files(conn, package.id).await?;
-        if clash(conn, &shared, &package.name, &files).await?.is_some() {
-            out.push(package.id);
-        }
-    }
-    Ok(out)
+    user: Option<UserId>,
+) -> Result<Found, PackageError> {
+    let mut conn = house.db.read().await?;
+    let set = PackageSet::now(&mut conn, competition, user).await?;
+    let Some(user) = user else { return Ok(Found { set, own: Vec::new() }) };
+    let own = db::standing(&mut conn, competition, Some(user)).await?;
+    drop(conn);
+    let out = left_out(house, competition, user).await?;
+    let own = own.into_iter().map(|package| (out.contains(&package.id), package));
+    Ok(Found { set, own: own.map(|(out, package)| (package, out)).collect() })
 }
 
 /// Takes a wheel in: for one person, or for everybody in the competition. Whoever adds it was let in by
@@ -245,7 +255,8 @@ pub async fn add(
             requires: wheel.requires,
             added_at: house.clock.now(),
         };
-        enter(house, &package, by, &wheel.files).await?;
+        // again where others came between
+        while !enter(house, &package, by, &wheel.files).await? {}
         Ok(package)
     };
     let entered = entered.await;
@@ -269,66 +280,23 @@ async fn look_at(house: &House, key: &ObjectKey, file_name: &str) -> Result<whee
     Ok(looking.await.map_err(std::io::Error::from)??)
 }
 
-async fn enter(house: &House, package: &Package, by: Actor, files: &[String]) -> Result<(), PackageError> {
+/// Enters a package beside those that it can be beside; false where there is one by now with which it was not
+/// compared.
+async fn enter(house: &House, package: &Package, by: Actor, files: &[String]) -> Result<bool, PackageError> {
+    let compared = verdicts::beside(house, package, files).await?;
     let mut tx = house.db.begin().await?;
     // one at a time, so that the limits hold
     super::db::lock(&mut tx, package.competition).await?;
     db::room(&mut tx, package.competition, package.user).await?.admit(package.size, package.unpacked)?;
-    let mut others = db::standing(&mut tx, package.competition, None).await?;
-    if let Some(user) = package.user {
-        others.extend(db::standing(&mut tx, package.competition, Some(user)).await?);
-    }
-    if let Some(clash) = clash(&mut tx, &others, &package.name, files).await? {
-        return Err(clash);
+    let there = db::in_the_same_place(&mut tx, package.competition, package.user).await?;
+    if there.iter().any(|other| !compared.contains(&other.id)) {
+        return Ok(false);
     }
     let by_user = by.user().ok_or(PackageError::Gone)?;
     db::insert(&mut tx, package, by_user, files).await?;
     note(&mut tx, house.clock.now(), by, "package.added", package).await?;
-    Ok(tx.commit().await?)
-}
-
-/// What stands in the way of a package beside these others: the same project, or a file at the place of
-/// another's file or directory.
-async fn clash(
-    conn: &mut Connection,
-    others: &[Package],
-    name: &str,
-    files: &[String],
-) -> Result<Option<PackageError>, StoreError> {
-    let places = Places::of(files);
-    for other in others {
-        if other.name == name {
-            let (name, version) = (other.name.clone(), other.version.clone());
-            return Ok(Some(PackageError::NameTaken { name, version }));
-        }
-        let theirs = db::files(conn, other.id).await?;
-        if let Some(file) = places.meets(&Places::of(&theirs)) {
-            return Ok(Some(PackageError::Clash { file: file.to_owned(), name: other.name.clone() }));
-        }
-    }
-    Ok(None)
-}
-
-/// The files of a package, and the directories on the way to them.
-struct Places<'a> {
-    files: BTreeSet<&'a str>,
-    directories: BTreeSet<&'a str>,
-}
-
-impl<'a> Places<'a> {
-    fn of(files: &'a [String]) -> Self {
-        let files: BTreeSet<&str> = files.iter().map(String::as_str).collect();
-        let above = |file: &'a str| file.match_indices('/').map(move |(end, _)| &file[..end]);
-        let directories = files.iter().copied().flat_map(above).collect();
-        Self { files, directories }
-    }
-
-    /// The first place where both cannot be.
-    fn meets(&self, other: &Self) -> Option<&'a str> {
-        let taken = |file: &&&str| other.files.contains(**file) || other.directories.contains(**file);
-        let in_the_way = || self.directories.iter().find(|directory| other.files.contains(**directory));
-        self.files.iter().find(taken).or_else(in_the_way).copied()
-    }
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Removes a package of a person's, or one of the organizer's. What was handed in with it keeps it.
@@ -347,8 +315,12 @@ pub async fn remove(
     super::db::lock(&mut tx, competition).await?;
     let standing = db::standing(&mut tx, competition, user).await?;
     let package = standing.into_iter().find(|package| package.id == id).ok_or(PackageError::Gone)?;
+    // waits for whoever is handing in something with it (`freeze`); who comes later does not find it
     db::remove(&mut tx, id, now).await?;
     let needed = db::is_frozen(&mut tx, id).await?;
+    if !needed {
+        db::forget(&mut tx, id).await?;
+    }
     note(&mut tx, now, by, "package.removed", &package).await?;
     tx.commit().await?;
     if !needed {
@@ -363,13 +335,14 @@ pub async fn remove(
 /// When the database fails.
 pub async fn freeze(
     tx: &mut Tx,
+    engine: Engine,
     (competition, user): (CompetitionId, UserId),
     submission: SubmissionId,
     made_of: Option<SubmissionId>,
 ) -> Result<(), StoreError> {
     match made_of {
         Some(before) => db::freeze_like(tx, submission, before).await,
-        None => db::freeze(tx, competition, user, submission).await,
+        None => db::freeze(tx, engine, (competition, user), submission).await,
     }
 }
 
@@ -423,19 +396,6 @@ fn unpack_at(path: &Path, dest: &Path) -> Result<(), WheelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_meet_at_one_place_and_where_one_is_the_others_directory() {
-        let meets = |one: &[&str], other: &[&str]| {
-            let [one, other] =
-                [one, other].map(|files| files.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>());
-            Places::of(&one).meets(&Places::of(&other)).map(str::to_owned)
-        };
-        assert_eq!(meets(&["a/x.py", "a/y.py"], &["a/z.py", "b.py"]), None, "a directory may be shared");
-        assert_eq!(meets(&["a/x.py"], &["a/x.py"]).unwrap(), "a/x.py");
-        assert_eq!(meets(&["a"], &["a/x.py"]).unwrap(), "a");
-        assert_eq!(meets(&["a/b/x.py"], &["a/b"]).unwrap(), "a/b");
-    }
 
     #[test]
     fn the_images_own_packages_are_known_by_name() {

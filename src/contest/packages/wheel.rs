@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::name::{FileName, Tag, machine, normalized, python_minor, same_version};
-use crate::submission::unpack::{UnpackError, UnpackLimits, unpack_zip_to, visit_zip};
+use crate::submission::unpack::{UnpackError, UnpackLimits, above, unpack_zip_to, visit_zip};
 
 /// What a wheel may hold.
 const LIMITS: UnpackLimits = UnpackLimits {
@@ -28,6 +28,8 @@ const LIMITS: UnpackLimits = UnpackLimits {
 };
 /// Bytes of one of the files that say what a wheel is.
 const SAYS_BYTES: usize = 8 << 20;
+/// Bytes of the paths it installs together: they are kept, to be compared with those of other packages.
+const PATH_BYTES: usize = 2 << 20;
 /// Modules that Python loads by itself whenever it starts.
 const AT_START: [&str; 2] = ["sitecustomize", "usercustomize"];
 
@@ -119,6 +121,15 @@ pub enum WheelError {
         /// Which.
         file: String,
     },
+    /// A file lies where others of its own want a folder.
+    #[error("{file} is installed both as a file and as a folder by the same wheel; build the wheel anew")]
+    InTheWay {
+        /// Where.
+        file: String,
+    },
+    /// Its paths are too long together.
+    #[error("the paths of its files have more than {} MiB together; leave data and tests out", PATH_BYTES >> 20)]
+    Paths,
     /// Two of its own files lie at one place.
     #[error("{file} is installed twice by the same wheel; build the wheel anew")]
     Twice {
@@ -155,7 +166,7 @@ pub(super) fn check(file: File, file_name: &str) -> Result<Wheel, WheelError> {
         return Err(WheelError::Python { wanted, python: python_minor() });
     }
     check_record(&info, read.says("RECORD")?, &read.digests)?;
-    let files = info.installed(&read.digests)?;
+    let files = info.installed(&read)?;
     let requires = requirements(metadata);
     Ok(Wheel { name: named.name, version: named.version, requires, files, unpacked: read.bytes })
 }
@@ -219,15 +230,24 @@ impl Info {
         }
     }
 
-    fn installed(&self, digests: &BTreeMap<String, [u8; 32]>) -> Result<Vec<String>, WheelError> {
+    /// The places of its files, where each can be what it is beside the others.
+    fn installed(&self, read: &Read) -> Result<Vec<String>, WheelError> {
         let mut places = BTreeSet::new();
-        for place in digests.keys().filter_map(|path| self.place(path)) {
+        for place in read.digests.keys().filter_map(|path| self.place(path)) {
             if runs_at_start(place) {
                 return Err(WheelError::AtStart { file: place.to_owned() });
             }
             if !places.insert(place.to_owned()) {
                 return Err(WheelError::Twice { file: place.to_owned() });
             }
+        }
+        let folders = read.folders.iter().filter_map(|path| self.place(path));
+        let folders = places.iter().flat_map(|place| above(place)).chain(folders);
+        if let Some(file) = folders.into_iter().find(|folder| places.contains(*folder)) {
+            return Err(WheelError::InTheWay { file: file.to_owned() });
+        }
+        if places.iter().map(String::len).sum::<usize>() > PATH_BYTES {
+            return Err(WheelError::Paths);
         }
         Ok(places.into_iter().collect())
     }
@@ -244,14 +264,18 @@ fn runs_at_start(place: &str) -> bool {
 struct Read {
     digests: BTreeMap<String, [u8; 32]>,
     says: BTreeMap<String, Vec<u8>>,
+    /// Folders that have an entry of their own.
+    folders: Vec<String>,
     bytes: u64,
 }
 
 impl Read {
     fn all(file: File, info: &Info) -> Result<Self, WheelError> {
-        let mut read = Self { digests: BTreeMap::new(), says: BTreeMap::new(), bytes: 0 };
+        let mut read =
+            Self { digests: BTreeMap::new(), says: BTreeMap::new(), folders: Vec::new(), bytes: 0 };
         visit_zip(file, &LIMITS, &mut |entry| {
             if entry.is_dir {
+                read.folders.push(entry.path.to_owned());
                 return Ok(());
             }
             let path = entry.path.to_owned();

@@ -28,7 +28,7 @@ pub(super) async fn cached(carrier: &Carrier, file: &StoredFile) -> Result<PathB
     let unique = hex::encode(carrier.house.entropy.bytes::<8>());
     // a dot is in no name but those of what is being filled: what a crash left is told by it
     let filling = carrier.cache.join(format!("{place}.{unique}"));
-    fs::create_dir_all(&filling).map_err(failed)?;
+    fs::create_dir(&filling).map_err(failed)?;
     let archive = carrier.cache.join(format!("{place}.{unique}.packed"));
     let filled = fetch(carrier, file, &archive, &filling).await;
     if archive.exists() {
@@ -53,7 +53,8 @@ fn cache_name(file: &StoredFile) -> String {
     format!("{}-{}", file.digest, &name[..16])
 }
 
-/// Removes from a cache what a crash left half filled. Nobody may be filling it.
+/// Removes from a cache what a crash left half filled, which a dot in its name tells. Nobody may be filling
+/// it: the work directory is locked by one process.
 ///
 /// # Errors
 /// When the directory cannot be read or a file not removed.
@@ -117,6 +118,20 @@ impl Leftovers {
 mod tests {
     use super::*;
     use crate::contest::model::FileKind;
+
+    #[test]
+    fn what_was_being_filled_is_cleared_away_and_nothing_else() {
+        let cache = tempfile::tempdir().unwrap();
+        for name in ["aa.0123", "flights-1", "0123.filling"] {
+            fs::create_dir_all(cache.path().join(name).join("deeper")).unwrap();
+        }
+        for name in ["aa.0123.whl", "bb.whl", "0123.kit"] {
+            fs::write(cache.path().join(name), "").unwrap();
+        }
+        tidy_cache(cache.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(cache.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["flights-1"]);
+    }
 
     #[test]
     fn what_no_bundle_names_goes_after_a_day() {

@@ -181,9 +181,18 @@ fn crafted_entries_are_refused_with_what_and_how_to_mend() {
         with(|e| e.name = b"1/2/3/4/5".to_vec()),
         with(|e| e.name = b"n".repeat(70)),
         overlap,
+        refusal(&(0..5).map(|i| Raw::new(&format!("{i}/a/b/f"), "")).collect::<Vec<_>>()),
         refusal(&(0..17).map(|i| Raw::new(&format!("f{i}"), "")).collect::<Vec<_>>()),
     ];
     insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_directory_counts_once_however_often_it_is_named() {
+    let deep: Vec<_> = (0..12).map(|i| Raw::new(&format!("a/b/c/{i}"), "")).collect();
+    let named = ["a/", "a/b/", "a/b/c/"].map(|name| Raw::new(name, ""));
+    let all: Vec<_> = named.into_iter().chain(deep).collect();
+    assert_eq!(Bench::new().unpack(&raw_zip(&all), &small()).unwrap().files, 12);
 }
 
 #[test]

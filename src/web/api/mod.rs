@@ -10,6 +10,7 @@ mod entry;
 mod files;
 mod leaderboard;
 mod me;
+mod packages;
 mod sandboxes;
 mod spool;
 mod submissions;
@@ -104,7 +105,8 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(entry::router())
         .merge(tokens::router())
         .merge(desk::router())
-        .merge(sandboxes::router());
+        .merge(sandboxes::router())
+        .merge(packages::router());
     let (router, description) =
         OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", subjects).split_for_parts();
     let (_, of_uploads) = upload_routes().split_for_parts();
@@ -122,6 +124,7 @@ fn upload_routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(submit::submit))
         .routes(routes!(dry_run::dry_run))
+        .merge(packages::uploads())
         .merge(bundles::router());
     OpenApiRouter::new().nest("/api/v1", routes)
 }

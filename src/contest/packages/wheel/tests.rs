@@ -43,7 +43,7 @@ impl Made {
             let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(content));
             format!("{path},sha256={digest},{}\n", content.len())
         };
-        let lines: String = self.files.iter().map(line).collect();
+        let lines: String = self.files.iter().filter(|(path, _)| !path.ends_with('/')).map(line).collect();
         format!("{lines}{INFO}/RECORD,,\n")
     }
 
@@ -60,6 +60,10 @@ impl Made {
         for (path, content) in
             self.files.iter().chain((!self.record.as_ref().is_some_and(String::is_empty)).then_some(&record))
         {
+            if path.ends_with('/') {
+                zip.add_directory(path.as_str(), SimpleFileOptions::default()).unwrap();
+                continue;
+            }
             zip.start_file(path.as_str(), SimpleFileOptions::default()).unwrap();
             zip.write_all(content).unwrap();
         }
@@ -141,6 +145,15 @@ fn what_does_not_agree_is_refused_with_its_place() {
         ("usercustomize", made.clone().file("usercustomize.py", "").refused()),
         ("sitecustomize", made.clone().file("sitecustomize/__init__.py", "").refused()),
         ("twice", made.clone().file("thing-1.0.data/platlib/thing/__init__.py", "").refused()),
+        ("both as a file and as a folder", made.clone().file("thing-1.0.data/purelib/thing", "").refused()),
+        (
+            "thing-1.0.dist-info is installed both",
+            made.clone().file("thing-1.0.data/platlib/thing-1.0.dist-info", "").refused(),
+        ),
+        (
+            "empty is installed both",
+            made.clone().file("empty/", "").file("thing-1.0.data/purelib/empty", "").refused(),
+        ),
         ("climbs out", made.clone().file("../x.py", "").refused()),
         ("absolute", made.clone().file("/x.py", "").refused()),
     ] {
@@ -167,6 +180,12 @@ fn links_and_bombs_are_refused() {
     zip.finish().unwrap();
     let refused = check(file, "thing-1.0-py3-none-any.whl").unwrap_err();
     assert!(matches!(refused, WheelError::Archive(UnpackError::NotRegular { .. })), "{refused}");
+    let mut folders = Made::new();
+    for n in 0..1000 {
+        folders = folders.file(&format!("{n}{}/x", "/d".repeat(21)), "");
+    }
+    let refused = folders.refused();
+    assert!(refused.contains("more than 20000 files and directories"), "{refused}");
     let bomb = Made::new().file("thing/zeros", &"0".repeat(80 << 20));
     let refused = bomb.check().unwrap_err();
     assert!(matches!(refused, WheelError::Archive(UnpackError::Bomb { .. })), "{refused}");

@@ -1,5 +1,5 @@
 //! Extra packages on pages: the list that participants and organizers see, and the upload of a
-//! participant's own, on the page of their sandbox.
+//! participant's own, on the page of their sandbox or where they submit programs.
 
 use axum::Router;
 use axum::extract::multipart::Multipart;
@@ -14,7 +14,7 @@ use super::hall::Hall;
 use super::upload;
 use crate::contest::entry;
 use crate::contest::packages::{self, Package, PackageError, PackageSet, WheelError};
-use crate::ids::{PackageId, UserId};
+use crate::ids::UserId;
 use crate::lab::ask;
 use crate::submission::unpack::{UnpackError, shown};
 use crate::web::App;
@@ -106,6 +106,8 @@ fn wheel_code(error: &WheelError) -> &'static str {
         WheelError::Changed { .. } => "wheel-changed",
         WheelError::AtStart { .. } => "wheel-at-start",
         WheelError::Twice { .. } => "wheel-twice",
+        WheelError::InTheWay { .. } => "wheel-in-the-way",
+        WheelError::Paths => "wheel-too-large",
         WheelError::Archive(UnpackError::Io { .. }) => "internal",
         WheelError::Archive(
             UnpackError::UnsafeName { .. }
@@ -139,14 +141,15 @@ fn wheel_args(error: &WheelError) -> Args {
         | WheelError::Lost { file }
         | WheelError::Changed { file }
         | WheelError::AtStart { file }
-        | WheelError::Twice { file } => vec![("file", text(file))],
+        | WheelError::Twice { file }
+        | WheelError::InTheWay { file } => vec![("file", text(file))],
         WheelError::Archive(
             UnpackError::UnsafeName { entry, .. }
             | UnpackError::NotRegular { entry, .. }
             | UnpackError::TooDeep { entry, .. }
             | UnpackError::PathTooLong { entry, .. },
         ) => vec![("file", text(entry))],
-        WheelError::Archive(_) => Args::new(),
+        WheelError::Archive(_) | WheelError::Paths => Args::new(),
     }
 }
 
@@ -167,7 +170,7 @@ pub(in crate::web::pages) struct PackageView {
 }
 
 impl PackageView {
-    fn of(package: &Package, set: &PackageSet, left_out: &[PackageId]) -> Self {
+    fn of(package: &Package, set: &PackageSet, left_out: bool) -> Self {
         Self {
             id: package.id.to_string(),
             name: package.name.clone(),
@@ -176,7 +179,7 @@ impl PackageView {
             added_at: package.added_at,
             lacks: set.lacks(package).join(", "),
             in_image: packages::in_image(&package.name),
-            left_out: left_out.contains(&package.id),
+            left_out,
         }
     }
 }
@@ -198,16 +201,10 @@ impl PackagesView {
         hall: &Hall,
         user: Option<UserId>,
     ) -> Result<Self, PageError> {
-        let mut conn = app.db.read().await?;
-        let competition = hall.competition.id;
-        let set = PackageSet::now(&mut conn, competition, user).await?;
-        let shared = set.shared.iter().map(|package| PackageView::of(package, &set, &[])).collect();
-        let mut own = Vec::new();
-        if let Some(user) = user {
-            let left_out = packages::left_out(&mut conn, competition, user).await?;
-            let all = packages::db::standing(&mut conn, competition, Some(user)).await?;
-            own = all.iter().map(|package| PackageView::of(package, &set, &left_out)).collect();
-        }
+        let found = packages::found(&app.house, hall.competition.id, user).await?;
+        let set = &found.set;
+        let shared = set.shared.iter().map(|package| PackageView::of(package, set, false)).collect();
+        let own = found.own.iter().map(|(package, out)| PackageView::of(package, set, *out)).collect();
         Ok(Self {
             shared,
             own,
@@ -218,19 +215,46 @@ impl PackagesView {
     }
 }
 
-/// Reads a form with a wheel in it, and adds it.
+/// Reads a form with a wheel in it, adds it, and goes back to the page where that is told.
 pub(in crate::web::pages) async fn take(
     app: &App,
-    hall: &Hall,
+    frame: &Frame,
+    (hall, page): (&Hall, &str),
     user: &User,
     whose: Option<UserId>,
     multipart: &mut Multipart,
-) -> Result<Package, PageError> {
+) -> Result<Response, PageError> {
     upload::receive(multipart, |_, file_name, content| async move {
         let by = (&user.actor).into();
         packages::add(&app.house, &hall.competition, whose, by, &file_name, content).await
     })
-    .await
+    .await?;
+    Ok(frame.done(page, "flash-package-added"))
+}
+
+/// Removes a package by the id in a path, and goes back to the page where that is told.
+pub(in crate::web::pages) async fn take_away(
+    app: &App,
+    frame: &Frame,
+    (hall, page): (&Hall, &str),
+    user: &User,
+    whose: Option<UserId>,
+    id: &str,
+) -> Result<Response, PageError> {
+    let id = id.parse().map_err(|_| PageError::not_found())?;
+    packages::remove(&app.house, hall.competition.id, whose, id, (&user.actor).into()).await?;
+    Ok(frame.done(page, "flash-package-removed"))
+}
+
+/// Where a competition's people see their packages: on the page of their sandbox, or where they submit
+/// programs; none where neither is.
+pub(super) fn place(hall: &Hall) -> Option<String> {
+    let page = match (ask::is_offered(&hall.competition), packages::takes_code(&hall.phases)) {
+        (true, _) => "sandbox",
+        (false, true) => "submit",
+        (false, false) => return None,
+    };
+    Some(format!("{}/{page}#packages", hall.base()))
 }
 
 async fn add(
@@ -243,12 +267,9 @@ async fn add(
     let own = user.actor.user;
     app.limits.check(Limited::Upload, &own.to_string())?;
     let hall = Hall::enter(&app, &frame, &slug).await?;
-    if !ask::is_offered(&hall.competition) {
-        return Err(PageError::not_found());
-    }
+    let page = place(&hall).ok_or_else(PageError::not_found)?;
     entry::admitted(&mut *app.db.read().await?, &hall.competition, own, &hall.terms).await?;
-    take(&app, &hall, &user, Some(own), &mut multipart).await?;
-    Ok(frame.done(&format!("{}/sandbox#packages", hall.base()), "flash-package-added"))
+    take(&app, &frame, (&hall, &page), &user, Some(own), &mut multipart).await
 }
 
 async fn remove(
@@ -258,8 +279,6 @@ async fn remove(
     Path((slug, id)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter(&app, &frame, &slug).await?;
-    let id = id.parse().map_err(|_| PageError::not_found())?;
-    let own = user.actor.user;
-    packages::remove(&app.house, hall.competition.id, Some(own), id, (&user.actor).into()).await?;
-    Ok(frame.done(&format!("{}/sandbox#packages", hall.base()), "flash-package-removed"))
+    let page = place(&hall).ok_or_else(PageError::not_found)?;
+    take_away(&app, &frame, (&hall, &page), &user, Some(user.actor.user), &id).await
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::hall::Hall;
+use super::packages::{self, PackagesView};
 use super::upload::{self, Fields};
 use crate::contest::db as contest_db;
 use crate::contest::definition::{FactKind, FactQuestion};
@@ -65,18 +66,18 @@ struct Wanted {
 async fn form(
     frame: Frame,
     State(app): State<App>,
-    _: User,
+    user: User,
     Path(slug): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter(&app, &frame, &slug).await?;
-    show(&frame, &app, &hall, wanted.phase, &Fields::new(), &[]).await
+    show(&frame, &app, (&hall, &user), wanted.phase, &Fields::new(), &[]).await
 }
 
 async fn show(
     frame: &Frame,
     app: &App,
-    hall: &Hall,
+    (hall, user): (&Hall, &User),
     wanted: Option<i64>,
     filled: &Fields,
     faults: &[FieldFault],
@@ -99,6 +100,7 @@ async fn show(
         .map(|e| format!(".{e}"))
         .collect();
     let message = filled.get("message").cloned().unwrap_or_default();
+    let extra = extra_packages(app, hall, user).await?;
     let page = hall.page(app, frame, "competition/submit.html", "submit").await?;
     let page = page
         .with("phase", &phase.position)
@@ -113,11 +115,21 @@ async fn show(
         .with("endings", &endings.join(","))
         .with("cap", &app.settings.upload.cap_bytes)
         .with("message", &message)
+        .with("packages", &extra)
         .with("message_length", &accept::MESSAGE_LENGTH);
     if faults.is_empty() {
         page.with("faults", &Vec::<()>::new()).render()
     } else {
         page.faulty(faults).render()
+    }
+}
+
+/// The packages that programs find, where their place is here.
+async fn extra_packages(app: &App, hall: &Hall, user: &User) -> Result<Option<PackagesView>, PageError> {
+    let here = format!("{}/submit#packages", hall.base());
+    match hall.admitted() && packages::place(hall) == Some(here) {
+        true => PackagesView::of(app, hall, Some(user.actor.user)).await.map(Some),
+        false => Ok(None),
     }
 }
 
@@ -210,7 +222,7 @@ async fn accept_upload(
         // the form again, with what was filled in
         Err(error) => {
             let wanted = filled.get("phase").and_then(|p| p.parse().ok());
-            show(frame, app, &hall, wanted, &filled, &error.faults()).await
+            show(frame, app, (&hall, user), wanted, &filled, &error.faults()).await
         }
     }
 }

@@ -6,14 +6,13 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use crate::contest::packages;
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
 use crate::web::limits::Limited;
 use crate::web::page::Frame;
 use crate::web::pages::competition::hall::Hall;
-use crate::web::pages::competition::packages::{PackagesView, take};
+use crate::web::pages::competition::packages::{PackagesView, take, take_away};
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -40,8 +39,8 @@ async fn add(
 ) -> Result<Response, PageError> {
     app.limits.check(Limited::Upload, &user.actor.user.to_string())?;
     let hall = Hall::enter_desk(&app, &frame, &slug).await?;
-    take(&app, &hall, &user, None, &mut multipart).await?;
-    Ok(frame.done(&format!("{}/desk/packages", hall.base()), "flash-package-added"))
+    let page = page_of(&hall);
+    take(&app, &frame, (&hall, &page), &user, None, &mut multipart).await
 }
 
 async fn remove(
@@ -51,7 +50,10 @@ async fn remove(
     Path((slug, id)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let hall = Hall::enter_desk(&app, &frame, &slug).await?;
-    let id = id.parse().map_err(|_| PageError::not_found())?;
-    packages::remove(&app.house, hall.competition.id, None, id, (&user.actor).into()).await?;
-    Ok(frame.done(&format!("{}/desk/packages", hall.base()), "flash-package-removed"))
+    let page = page_of(&hall);
+    take_away(&app, &frame, (&hall, &page), &user, None, &id).await
+}
+
+fn page_of(hall: &Hall) -> String {
+    format!("{}/desk/packages", hall.base())
 }
