@@ -14,7 +14,7 @@ use crate::contest::model::ParticipantState;
 use crate::lab::ask::announce;
 use crate::lab::db::{self, Change};
 use crate::lab::model::{Grant, Sandbox, State};
-use crate::lab::reports;
+use crate::lab::{reports, ticket};
 use crate::store::StoreError;
 
 impl Keeper {
@@ -38,7 +38,7 @@ impl Keeper {
         if beat % REAPED == REAPED - 1 {
             self.reap().await;
             let mut tx = means.house.db.begin().await?;
-            db::sweep_visits(&mut tx, now).await?;
+            ticket::db::sweep_visits(&mut tx, now).await?;
             reports::db::sweep(&mut tx, now).await?;
             tx.commit().await?;
             self.look_after_homes().await;

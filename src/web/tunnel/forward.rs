@@ -6,11 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, ETAG, HOST, HeaderName, SET_COOKIE,
-    UPGRADE,
-};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, Shared};
@@ -18,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
 use super::frames::Frames;
-use super::is_ours;
+use super::headers;
 use super::policy::{self, Verdict};
 use crate::clock::Clock;
 use crate::lab::gauge::{Gauge, Spent};
@@ -26,34 +22,8 @@ use crate::lab::gauge::{Gauge, Spent};
 /// Bytes read at once of a connection that was upgraded.
 const PIECE: usize = 16 << 10;
 
-/// What belongs to one connection and goes no further (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 6] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-authenticate"),
-    HeaderName::from_static("proxy-authorization"),
-    HeaderName::from_static("te"),
-    HeaderName::from_static("trailer"),
-    HeaderName::from_static("transfer-encoding"),
-];
-
 /// Bytes of the head of an answer from inside; the lab's have some hundreds.
 const HEAD: usize = 32 << 10;
-
-/// What is said for a host as a whole, its other ports included; to whoever stands between us and the browser;
-/// or has the browser send reports.
-const NOT_FROM_INSIDE: [HeaderName; 11] = [
-    HeaderName::from_static("clear-site-data"),
-    HeaderName::from_static("alt-svc"),
-    HeaderName::from_static("strict-transport-security"),
-    HeaderName::from_static("public-key-pins"),
-    HeaderName::from_static("expect-ct"),
-    HeaderName::from_static("x-accel-redirect"),
-    HeaderName::from_static("x-sendfile"),
-    HeaderName::from_static("report-to"),
-    HeaderName::from_static("reporting-endpoints"),
-    HeaderName::from_static("nel"),
-    HeaderName::from_static("origin-trial"),
-];
 
 /// Why a request was not answered from inside.
 #[derive(Debug, thiserror::Error)]
@@ -97,12 +67,12 @@ where
     if verdict != Verdict::Interface {
         way.gauge.check()?;
     }
-    let upgrades = wants_websocket(request.headers());
+    let upgrades = headers::wants_websocket(request.headers());
     let theirs = upgrades.then(|| hyper::upgrade::on(&mut request));
     note(&way, request.method(), request.uri().path());
-    inward(request.headers_mut(), &way);
+    headers::inward(request.headers_mut(), &way.token);
     if upgrades {
-        request.headers_mut().extend(websocket());
+        request.headers_mut().extend(headers::websocket());
     }
     let (mut sender, connection) =
         hyper::client::conn::http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream)).await?;
@@ -117,11 +87,11 @@ where
         *request.uri_mut() = uri;
     }
     let mut answer = sender.send_request(request).await?;
-    outward(answer.headers_mut(), &way);
+    headers::outward(answer.headers_mut(), way.shared);
     // its words for the status would go out as they are
     answer.extensions_mut().remove::<hyper::ext::ReasonPhrase>();
     // whoever answers there can put into the head what may not go out in the body
-    let wait = counted(&way, verdict, head_length(answer.headers()))?;
+    let wait = counted(&way, verdict, headers::head_length(answer.headers()))?;
     tokio::time::sleep(wait).await;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         if let Some(theirs) = theirs {
@@ -132,33 +102,16 @@ where
                 }
             });
         }
-        answer.headers_mut().extend(websocket());
+        answer.headers_mut().extend(headers::websocket());
         return Ok(answer.map(|_| Body::empty()));
     }
     if verdict == Verdict::Capped
-        && let Some(length) = length(answer.headers()).filter(|length| *length > policy::SHOWN_AT_ONCE)
+        && let Some(length) =
+            headers::length(answer.headers()).filter(|length| *length > policy::SHOWN_AT_ONCE)
     {
         return Err(ForwardError::TooLarge(length));
     }
     Ok(answer.map(|body| shown(Body::new(body), verdict, way)))
-}
-
-fn wants_websocket(headers: &HeaderMap) -> bool {
-    let words = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let upgrades =
-        words.flat_map(|line| line.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
-    upgrades && headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// What makes a WebSocket of a connection (RFC 6455, section 4).
-fn websocket() -> [(HeaderName, HeaderValue); 2] {
-    [(CONNECTION, HeaderValue::from_static("upgrade")), (UPGRADE, HeaderValue::from_static("websocket"))]
-}
-
-/// Bytes of an answer's head, as HTTP/1.1 writes it, without its first line.
-fn head_length(headers: &HeaderMap) -> u64 {
-    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    headers.iter().map(line).sum::<usize>() as u64
 }
 
 /// Counts what goes out; gives how long to wait before it may.
@@ -167,10 +120,6 @@ fn counted(way: &Way, verdict: Verdict, bytes: u64) -> Result<Duration, Spent> {
         Verdict::Interface => way.gauge.load(bytes, way.clock.now()),
         _ => way.gauge.show(bytes, way.clock.now()),
     }
-}
-
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Notes what only a person does, and what is started.
@@ -187,64 +136,6 @@ fn note(way: &Way, method: &Method, path: &str) {
             _ => {}
         }
     }
-}
-
-/// The headers as they go in: without our cookies and the browser's own credentials.
-fn inward(headers: &mut HeaderMap, way: &Way) {
-    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]) {
-        headers.remove(name);
-    }
-    let kept: Vec<String> = headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty() && !is_ours(pair))
-        .map(str::to_owned)
-        .collect();
-    headers.remove(COOKIE);
-    if let Ok(value) = HeaderValue::from_str(&kept.join("; "))
-        && !kept.is_empty()
-    {
-        headers.insert(COOKIE, value);
-    }
-    headers.insert(AUTHORIZATION, way.token.clone());
-    headers.insert(HOST, HeaderValue::from_static("localhost"));
-}
-
-/// The headers as they come out: the server inside can neither set a cookie of ours nor speak for the
-/// whole host.
-fn outward(headers: &mut HeaderMap, way: &Way) {
-    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]).chain(&NOT_FROM_INSIDE) {
-        headers.remove(name);
-    }
-    if way.shared {
-        // whoever uses this browser next is not shown what somebody's sandbox called the lab's interface
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.remove(ETAG);
-    }
-    let kept: Vec<HeaderValue> = headers
-        .get_all(SET_COOKIE)
-        .iter()
-        .filter(|value| value.to_str().is_ok_and(may_be_set))
-        .cloned()
-        .collect();
-    headers.remove(SET_COOKIE);
-    for cookie in kept {
-        headers.append(SET_COOKIE, cookie);
-    }
-}
-
-/// Whether the server inside may set a cookie: one with a name (without, browsers send its value as if it
-/// were one), which is none of ours, for its own host.
-fn may_be_set(cookie: &str) -> bool {
-    let mut parts = cookie.split(';');
-    let Some((name, _)) = parts.next().and_then(|pair| pair.split_once('=')) else { return false };
-    let names_a_domain = |part: &str| {
-        part.split('=').next().is_some_and(|attribute| attribute.trim().eq_ignore_ascii_case("domain"))
-    };
-    !name.trim().is_empty() && !is_ours(name) && !parts.any(names_a_domain)
 }
 
 /// A body that is counted and slowed as it goes out, and breaks off when the visit is over, the budget is
@@ -326,6 +217,7 @@ async fn pass<A, B>(
 #[cfg(test)]
 mod tests {
     use axum::Router;
+    use axum::http::header::{CACHE_CONTROL, CONNECTION, ETAG, SET_COOKIE, UPGRADE};
     use axum::routing::any;
     use futures_util::FutureExt as _;
     use jiff::Timestamp;
@@ -430,7 +322,7 @@ mod tests {
         let headers = answer.headers();
         assert!(!headers.contains_key("clear-site-data") && !headers.contains_key(ETAG));
         assert_eq!(headers[CACHE_CONTROL], "no-store");
-        let head = head_length(answer.headers());
+        let head = headers::head_length(answer.headers());
         let seen = answer.text().await.unwrap();
         for line in ["authorization: token secret", "cookie: a=1; _xsrf=2", "host: localhost"] {
             assert!(seen.contains(line), "{line} in {seen}");

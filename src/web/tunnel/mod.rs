@@ -8,6 +8,7 @@
 
 mod forward;
 mod frames;
+mod headers;
 mod policy;
 mod shell;
 

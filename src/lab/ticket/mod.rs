@@ -1,11 +1,12 @@
 //! From the main site to a sandbox's own origin: a ticket in the address opens once, within a minute,
 //! and leaves a visit's secret in a cookie of that origin alone.
 
+pub(super) mod db;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::db;
 use super::model::Sandbox;
 use crate::audit::{self, Actor, Entry};
 use crate::crypto::Sm3Digest;
