@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LANGUAGE};
@@ -162,9 +163,13 @@ impl Frame {
         }
     }
 
-    /// Goes to a page after a form was taken (303, so that reloading does not send it again).
+    /// Goes to a page after a form was taken (303, so that reloading does not send it again). A script that
+    /// sent it is told where instead: following, it would use up the notice meant for that page.
     pub fn go(&self, path: &str) -> Response {
-        Redirect::to(path).into_response()
+        match self.visit.wants_json() {
+            true => Json(serde_json::json!({ "location": path })).into_response(),
+            false => Redirect::to(path).into_response(),
+        }
     }
 
     /// [`Frame::flash`] with a good notice, then [`Frame::go`].

@@ -1,5 +1,6 @@
 // A drop zone with checks before anything is sent, and an upload with progress and rate. Without this
-// the form is sent as it is. The answer is JSON {"location": "/…"} on success, problem+json else.
+// the form is sent as it is. The answer is JSON {"location": "/…"} on success, problem+json else; a
+// redirect that was followed will do.
 const mib = (bytes) => bytes < 104858 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`;
 
 function fault(zone, file) {
@@ -52,6 +53,24 @@ function drop(zone) {
   });
 }
 
+// To where the form's answer says; loaded anew also where that is another place on this page.
+function go(to) {
+  const there = new URL(to, location.href);
+  const here = there.pathname === location.pathname && there.search === location.search;
+  if (!here) location.assign(there);
+  else {
+    location.hash = there.hash;
+    location.reload();
+  }
+}
+
+// What a problem says, each part a sentence of its own.
+function sentences(parts) {
+  const [stop, space] = document.documentElement.lang.startsWith("zh") ? ["。", ""] : [".", " "];
+  const ended = parts.filter(Boolean).map((part) => (/[.!?…。！？]$/.test(part) ? part : part + stop));
+  return ended.join(space);
+}
+
 function send(form) {
   const box = form.querySelector("[data-upload-progress]");
   const bar = box.querySelector("progress");
@@ -78,10 +97,12 @@ function send(form) {
     } catch {
       // Not JSON: a proxy's error page.
     }
-    if (request.status < 300 && answer.location) location.assign(answer.location);
+    const followed = request.responseURL && request.responseURL !== form.action;
+    if (request.status < 300 && answer.location) go(answer.location);
+    else if (request.status < 300 && followed) go(request.responseURL);
     else if (request.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
     else if (!answer.title) failed(`${box.dataset.refused} (HTTP ${request.status})`);
-    else failed([answer.title, answer.detail, answer.mend, ...(answer.errors ?? []).map((e) => e.text)].filter(Boolean).join(" "));
+    else failed(sentences([answer.title, answer.detail, answer.mend, ...(answer.errors ?? []).map((e) => e.text)]));
   });
   request.addEventListener("error", () => failed(""));
   request.open("POST", form.action);

@@ -1,5 +1,8 @@
 //! Extra packages: a participant's on the page of their sandbox, everybody's on the desk.
 
+use reqwest::Method;
+use serde_json::json;
+
 use super::sandboxes::scene;
 use super::support::contest::Wanted;
 use super::support::wheels::wheel;
@@ -55,6 +58,14 @@ async fn a_participant_adds_and_removes_their_own_and_an_organizer_everybodys() 
     alice.post(&remove(&id), &[]).await.is(404);
     org.post(&format!("{DESK}/{everybodys}/remove"), &[]).await.see_other(DESK);
     bob.get(&page).await.ok().lacks("common 1.0");
+
+    // a script is told where to go on, and the notice waits for it there
+    let (name, bytes) = file("scripted", "");
+    let part = reqwest::multipart::Part::bytes(bytes).file_name(name);
+    let form = reqwest::multipart::Form::new().part("file", part);
+    let told = bob.send(Method::POST, &to, &[("accept", "application/json")], |r| r.multipart(form)).await;
+    assert_eq!(told.ok().json(), json!({ "location": format!("{page}#packages") }));
+    bob.get(&page).await.ok().has("scripted 1.0").has("已通过检查");
 
     let stranger = app.user("stranger").await;
     let (name, bytes) = file("theirs", "");
