@@ -119,7 +119,7 @@ error-hand-in-leaving = The service is about to restart
     .why = It takes no file at this moment; no quota is used.
     .mend = Try again in a minute.
 origin-sandbox = from the sandbox
-origin-sandbox-hint = Handed in from inside a sandbox: it may hold sandbox data, so it cannot be downloaded again, and its logs count as content shown.
+origin-sandbox-hint = Handed in from inside a sandbox: it may hold sandbox data, so it cannot be downloaded again, and its logs and faults count as content shown.
 
 # The outbox.
 outbox = Outbox
@@ -140,6 +140,8 @@ outbox-picture = Encoded anew without metadata, then two checkers
 outbox-text = Automatic checks, then two checkers
 outbox-total = The outbox holds more than { $cap }: remove something first
 outbox-more = { $count } more cannot leave: links, special files, or too deep.
+outbox-unlisted = { $count } more files are not listed.
+outbox-spent = There are { $count } files in it. Names count as content shown, and as much as may be was shown; look again some hours later.
 outbox-truncated = There are too many files; only some are listed.
 
 # Live gauges and the home.

@@ -119,7 +119,7 @@ error-hand-in-leaving = 平台正在重启
     .why = 平台暂不接收文件，也不占提交次数。
     .mend = 请一分钟后重试。
 origin-sandbox = 沙箱内提交
-origin-sandbox-hint = 该文件由沙箱内提交，可能含有沙箱数据，不能再下载；其日志计入显示量。
+origin-sandbox-hint = 该文件由沙箱内提交，可能含有沙箱数据，不能再下载；其日志和错误清单计入显示量。
 
 # The outbox.
 outbox = 出域目录
@@ -140,6 +140,8 @@ outbox-picture = 重新编码并去除附带信息后，由两名审核员审核
 outbox-text = 自动检查后由两名审核员审核
 outbox-total = 目录总量超过 { $cap }：请先删去一些
 outbox-more = 另有 { $count } 项不能出域（链接、特殊文件，或层级过深）。
+outbox-unlisted = 另有 { $count } 个文件未列出。
+outbox-spent = 目录中有 { $count } 个文件。文件名也计入显示量，而显示量已达上限，数小时后可再查看。
 outbox-truncated = 文件过多，只列出一部分。
 
 # 实时用量与个人目录。

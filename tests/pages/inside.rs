@@ -11,8 +11,8 @@ use shuyu::submission::model::{Aim, Origin, Submission};
 use super::support::TestApp;
 use super::{AUTO, C, enter, until_shown};
 
-/// A program of alice's, handed in from inside.
-async fn hand_in(app: &TestApp, program: &str) -> Submission {
+/// A file of alice's, handed in from inside.
+async fn hand_in(app: &TestApp, file_name: &str, content: &str) -> Submission {
     let house = &app.app.house;
     let user = app.id_of("alice").await;
     let mut conn = house.db.read().await.unwrap();
@@ -22,14 +22,14 @@ async fn hand_in(app: &TestApp, program: &str) -> Submission {
     let request = Request {
         user,
         display_name: "alice".to_owned(),
-        file_name: "main.py".to_owned(),
+        file_name: file_name.to_owned(),
         message: String::new(),
         facts: BTreeMap::new(),
         aim: Aim::Compete,
         origin: Origin::Sandbox,
         began: app.clock.now(),
     };
-    accept::accept(house, &competition, &phase, request, program.as_bytes(), 1 << 20).await.unwrap()
+    accept::accept(house, &competition, &phase, request, content.as_bytes(), 1 << 20).await.unwrap()
 }
 
 async fn shown_bytes(app: &TestApp, of: &Submission) -> i64 {
@@ -46,7 +46,7 @@ async fn what_came_from_inside_is_named_kept_and_counted() {
     enter(&alice).await.is(303);
     alice.post(&format!("{C}/sandbox/open"), &[]).await.is(303);
     let worker = app.worker().await;
-    let submission = hand_in(&app, "print('from inside')\nraise SystemExit(3)\n").await;
+    let submission = hand_in(&app, "main.py", "print('from inside')\nraise SystemExit(3)\n").await;
     let address = format!("{C}/submissions/{}", submission.id);
     app.until(|| async { alice.get(&address).await.ok().body.contains("from inside") }).await;
 
@@ -74,5 +74,26 @@ async fn what_came_from_inside_is_named_kept_and_counted() {
     assert_eq!(shown_bytes(&app, &submission).await, all);
     alice.get(&format!("{C}/submissions")).await.ok();
     assert_eq!(shown_bytes(&app, &submission).await, all);
+
+    // faults quote the file
+    let quoted = "quoted-from-inside".repeat(4);
+    let faulty = hand_in(&app, "bad.csv", &format!("row,y\nr0,{quoted}\n")).await;
+    let address = format!("{C}/submissions/{}", faulty.id);
+    app.until(|| async { alice.get(&address).await.ok().body.contains(&quoted) }).await;
+    let program = alice.program(&alice.token("read").await);
+    let api = format!("/api/v1/submissions/{}", faulty.id);
+    let list = "/api/v1/competitions/small/submissions".to_owned();
+    let paths =
+        [address.clone(), format!("{address}/faults.csv"), format!("{address}/faults.json"), api, list];
+    for path in &paths {
+        let before = shown_bytes(&app, &faulty).await;
+        let who = if path.starts_with("/api") { &program } else { &alice };
+        who.get(path).await.ok().has(&quoted);
+        let counted = shown_bytes(&app, &faulty).await - before;
+        assert!(counted >= quoted.len() as i64, "{path}: {counted}");
+    }
+    let before = shown_bytes(&app, &faulty).await;
+    org.get(&format!("{C}/desk/submissions/{}", faulty.id)).await.ok();
+    assert_eq!(shown_bytes(&app, &faulty).await, before, "the desk is not its team");
     worker.end().await;
 }

@@ -25,6 +25,7 @@ use crate::contest::db as contest_db;
 use crate::contest::entry::db as entry_db;
 use crate::contest::model::{Competition, Phase, Task};
 use crate::ids::SubmissionId;
+use crate::lab::shown;
 use crate::scoring::leaderboard::Scores;
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Connection, ObjectKey};
@@ -216,7 +217,17 @@ pub(super) async fn describe(app: &App, theirs: &Theirs) -> Answer<SubmissionVie
     let mut conn = app.db.read().await?;
     let board = &here.competition.definition.leaderboard;
     let improved = lane1::improvements(&mut conn, board, phase.id, s.team).await?;
-    view(app, &mut conn, (&here.competition, phase, &improved), s).await
+    let view = view(app, &mut conn, (&here.competition, phase, &improved), s).await?;
+    drop(conn);
+    if !here.is_organizer() {
+        count_shown(app, s).await?;
+    }
+    Ok(view)
+}
+
+/// Counts what a team is told of its submission, where it was handed in from inside a sandbox.
+async fn count_shown(app: &App, s: &Submission) -> Answer<()> {
+    Ok(shown::count(&app.house, app.keeper.as_ref(), s, shown::reason_bytes(&s.disclosed_reason)).await?)
 }
 
 async fn view(
@@ -364,9 +375,14 @@ async fn list(
     let total = all.len();
     let limit = filter.limit.unwrap_or(50).clamp(1, 200);
     let mut items = Vec::new();
-    for (place, submission) in all.iter().skip(filter.offset.unwrap_or(0)).take(limit) {
+    let asked = || all.iter().skip(filter.offset.unwrap_or(0)).take(limit);
+    for (place, submission) in asked() {
         let about = (&here.competition, &phases[*place], improved[*place].as_slice());
         items.push(view(&app, &mut conn, about, submission).await?);
+    }
+    drop(conn);
+    for (_, submission) in asked() {
+        count_shown(&app, submission).await?;
     }
     Ok(Json(SubmissionList { items, total }))
 }

@@ -8,6 +8,7 @@ pub(in crate::web) mod hall;
 mod latest;
 mod leaderboard;
 mod list;
+mod outbox;
 mod overview;
 pub(in crate::web::pages) mod packages;
 pub(in crate::web::pages) mod sandbox;

@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::hall::Hall;
+use super::outbox::{self, OutboxView};
 use super::packages::PackagesView;
-use crate::airlock::lane3::{self, Shape, Way};
+use crate::airlock::lane3;
 use crate::ids::UserId;
 use crate::lab::ask::{self, AskError, Place, WaitingList};
 use crate::lab::door::Door;
 use crate::lab::model::{Grant, Sandbox, State as Stands, Used, Wanted};
-use crate::lab::outbox::{Lying, Outbox};
 use crate::lab::reports::About;
 use crate::lab::{db, homes, ticket};
 use crate::sandbox::OutboxLimits;
@@ -121,8 +121,8 @@ pub(in crate::web::pages) struct GrantView {
     session_seconds: u64,
 }
 
-impl From<Grant> for GrantView {
-    fn from(grant: Grant) -> Self {
+impl From<&Grant> for GrantView {
+    fn from(grant: &Grant) -> Self {
         Self {
             cpus: grant.cpus,
             memory: grant.memory,
@@ -133,72 +133,21 @@ impl From<Grant> for GrantView {
     }
 }
 
-/// The outbox as its owner sees it while the sandbox is open.
-#[derive(Default, Serialize)]
-struct OutboxView {
-    /// Whether the sandbox is open and the outbox could not be read all the same.
-    unread: bool,
-    files: Vec<OutboxFileView>,
-    /// Whether all of it is more than may leave together.
-    too_much: bool,
-    left_out: usize,
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-struct OutboxFileView {
-    path: String,
-    bytes: u64,
-    changed: Option<Timestamp>,
-    /// Its rows and columns, where they were counted.
-    shape: Option<Shape>,
-    /// What stands before it: the end of a text's key.
-    way: &'static str,
-    open: bool,
-}
-
-impl From<Outbox> for OutboxView {
-    fn from(outbox: Outbox) -> Self {
-        let too_much = outbox.files.iter().any(|lying| !lying.file.fits);
-        let view = |Lying { file, shape }: Lying| {
-            let way = lane3::way_out(&file.path, file.bytes, shape);
-            OutboxFileView {
-                changed: Timestamp::from_millisecond(file.modified).ok(),
-                way: match way {
-                    Way::NoType => "type",
-                    Way::TooLarge => "large",
-                    Way::TooLong => "long",
-                    Way::TooWide => "wide",
-                    Way::Table => "table",
-                    Way::Picture => "picture",
-                    Way::Text => "text",
-                },
-                shape: shape.filter(|shape| shape.rows <= lane3::ROWS),
-                open: way.is_open(),
-                path: file.path,
-                bytes: file.bytes,
-            }
-        };
-        let Outbox { files, left_out, truncated } = outbox;
-        Self { unread: false, files: files.into_iter().map(view).collect(), too_much, left_out, truncated }
-    }
-}
-
 fn is_open(sandbox: &Sandbox) -> bool {
     matches!(sandbox.state, Stands::Ready | Stands::Paused)
 }
 
-/// What lies in the outbox of a sandbox, while it is open; `None` when it is not, or nothing is known yet.
-async fn outbox(app: &App, sandbox: Option<&Sandbox>, told: &Told) -> Option<OutboxView> {
-    let sandbox = sandbox.filter(|s| is_open(s))?;
-    let outbox = if hosts::is_elsewhere(app, sandbox) {
-        told.of(sandbox.id)?.outbox.clone()
-    } else {
-        let listed = app.keeper.as_ref()?.outbox(sandbox.id).await;
-        let unread = |error| tracing::warn!(sandbox = %sandbox.id, %error, "an outbox could not be listed");
-        listed.map_err(unread).ok()
-    };
-    Some(outbox.map_or_else(|| OutboxView { unread: true, ..OutboxView::default() }, OutboxView::from))
+/// What lies in the outbox of a sandbox, while it is open.
+async fn outbox(
+    app: &App,
+    sandbox: Option<&Sandbox>,
+    grant: &Grant,
+    told: &Told,
+) -> Result<Option<OutboxView>, PageError> {
+    match sandbox.filter(|s| is_open(s)) {
+        Some(sandbox) => Ok(outbox::shown(app, sandbox, grant, told).await?),
+        None => Ok(None),
+    }
 }
 
 /// The hall for somebody who asks something of a sandbox, which makes work.
@@ -245,10 +194,10 @@ async fn page(
         .await?
         .with("s", &view)
         .with("home", &HomeView::of(&app, &hall, user.actor.user).await?)
-        .with("grant", &GrantView::from(grant))
+        .with("grant", &GrantView::from(&grant))
         .with("datasets", &hall.competition.definition.datasets)
         .with("packages", &PackagesView::of(&app, &hall, Some(user.actor.user)).await?)
-        .with("outbox", &outbox(&app, sandbox.as_ref(), &told).await)
+        .with("outbox", &outbox(&app, sandbox.as_ref(), &grant, &told).await?)
         .with("outbox_bytes", &OutboxLimits::default().bytes)
         .with("file_bytes", &lane3::FILE_BYTES)
         .with("rows", &lane3::ROWS)

@@ -79,6 +79,18 @@ impl Seen {
         Ok(Self { hall, submission, phase, tasks, runs })
     }
 
+    /// Counts what its team is shown of it.
+    async fn count(&self, app: &App, bytes: u64) -> Result<(), PageError> {
+        Ok(shown::count(&app.house, app.keeper.as_ref(), &self.submission, bytes).await?)
+    }
+
+    /// The faults of a result file, where the refusal holds them, to be handed out.
+    async fn faults(&self, app: &App) -> Result<FaultReport, PageError> {
+        let report = faults(&self.submission).ok_or_else(PageError::not_found)?;
+        self.count(app, shown::reason_bytes(&self.submission.disclosed_reason)).await?;
+        Ok(report)
+    }
+
     fn address(&self) -> String {
         format!("{}/submissions/{}", self.hall.base(), self.submission.id)
     }
@@ -223,8 +235,8 @@ async fn show(
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
     let runs = run_views(&app, &seen).await?;
-    let bytes = runs.iter().flat_map(|run| &run.logs).map(|log| log.shown).sum();
-    shown::count(&app.house, app.keeper.as_ref(), &seen.submission, bytes).await?;
+    let logs: u64 = runs.iter().flat_map(|run| &run.logs).map(|log| log.shown).sum();
+    seen.count(&app, logs + shown::reason_bytes(&seen.submission.disclosed_reason)).await?;
     let (hall, submission) = (&seen.hall, &seen.submission);
     let d = &hall.competition.definition;
     let (mut view, place, before, rank, twin) = {
@@ -384,7 +396,7 @@ async fn faults_json(
     Path((slug, id)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
-    let report = faults(&seen.submission).ok_or_else(PageError::not_found)?;
+    let report = seen.faults(&app).await?;
     let document = serde_json::to_vec_pretty(&report).map_err(|e| PageError::internal(&e))?;
     Ok(stream::text("faults.json", "application/json", document))
 }
@@ -396,7 +408,7 @@ async fn faults_csv(
     Path((slug, id)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
-    let report = faults(&seen.submission).ok_or_else(PageError::not_found)?;
+    let report = seen.faults(&app).await?;
     let mut writer = csv::Writer::from_writer(Vec::new());
     let broken = |e: csv::Error| PageError::internal(&e);
     writer.write_record(["line", "column", "found", "expected", "kind"]).map_err(broken)?;
@@ -429,7 +441,7 @@ async fn log(
     let (step, key) = found.ok_or_else(PageError::not_found)?;
     let name = format!("{}-{step}.txt", run.id);
     let bytes = app.house.objects.get_stream(&key).await?.size();
-    shown::count(&app.house, app.keeper.as_ref(), &seen.submission, bytes).await?;
+    seen.count(&app, bytes).await?;
     stream::object(&app, key.as_str(), As::Download(&name)).await
 }
 

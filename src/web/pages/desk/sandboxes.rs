@@ -191,7 +191,7 @@ async fn page(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
         .with("places", &places)
         .with("taken", &all.held)
         .with("image", &grant.image)
-        .with("grant", &GrantView::from(grant))
+        .with("grant", &GrantView::from(&grant))
         .with("images", &images(&app).await)
         .with("keeper", &!hosts.is_empty())
         .with("here", &app.keeper.is_some())
