@@ -168,6 +168,12 @@ pub struct Upload {
     pub cap_bytes: u64,
     /// `SHUYU_UPLOAD__TIMEOUT_SECONDS`: the longest an upload may take.
     pub timeout_seconds: u64,
+    /// `SHUYU_UPLOAD__DAILY_BYTES`: how much a person may hand in to a competition in a day (UTC), in bytes;
+    /// 0: any amount.
+    pub daily_bytes: u64,
+    /// `SHUYU_UPLOAD__KEEP_REJECTED_DAYS`: the file of a submission that was refused before it was scored is
+    /// kept so many days; 0: for ever.
+    pub keep_rejected_days: u32,
 }
 
 /// Rate limits: so many in a minute, with bursts of the same size. 0 turns one off.
@@ -270,7 +276,7 @@ impl Default for Worker {
 
 impl Default for Upload {
     fn default() -> Self {
-        Self { cap_bytes: 100 * 1024 * 1024, timeout_seconds: 1800 }
+        Self { cap_bytes: 100 << 20, timeout_seconds: 1800, daily_bytes: 2 << 30, keep_rejected_days: 7 }
     }
 }
 

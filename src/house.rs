@@ -27,6 +27,8 @@ pub struct House {
     /// Rung when something was asked of a sandbox, so that a keeper in this process sees to it at
     /// once. A bell of its own: a ring that nobody waits for wakes the next who does, and only one.
     pub keeper_bell: Arc<Notify>,
+    /// How much a person may hand in to a competition in a day, in bytes; 0: any amount.
+    pub daily_bytes: u64,
 }
 
 impl House {
@@ -40,7 +42,14 @@ impl House {
             queue_bell: Arc::default(),
             event_bell: Arc::default(),
             keeper_bell: Arc::default(),
+            daily_bytes: 0,
         }
+    }
+
+    /// Bounds what a person may hand in to a competition in a day, in bytes.
+    #[must_use]
+    pub fn taking_daily(self, daily_bytes: u64) -> Self {
+        Self { daily_bytes, ..self }
     }
 
     /// Wakes the workers, the live pages and the keeper of this process, after a commit.

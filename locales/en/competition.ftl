@@ -281,6 +281,7 @@ join-enter-first = Enter the competition first.
 join-merges-title = Your team “{ $team }” becomes part of this one
 join-merges = You are its only member and it has submitted: its submissions come along, and those of today and in all count together with theirs. What you chose or nominated has to be chosen again. This cannot be undone.
 join-leaves = You will leave your present team “{ $team }”.
+file-removed = It was refused, and files of refused submissions are kept for some days: this one is gone; the record, its faults and its logs stay.
 flash-entered = You have entered; you can submit now.
 flash-registration-waits = Registered; the organizer will decide.
 flash-team-created = The team is made.

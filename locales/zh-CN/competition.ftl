@@ -272,6 +272,7 @@ join-enter-first = 请先报名参赛。
 join-merges-title = 您的团队“{ $team }”将并入该团队
 join-merges = 您是它的唯一成员，且它已有提交：这些提交将一并转入，当日次数和总次数与对方合并计算；您选定或提名的提交须重新选定。合并后不能撤销。
 join-leaves = 加入后将退出您现在的团队“{ $team }”。
+file-removed = 该提交未通过检查，文件只保留若干天，现已删除；记录、错误清单和日志仍在。
 flash-entered = 报名成功，可以提交了。
 flash-registration-waits = 报名已提交，等待主办方审核。
 flash-team-created = 团队已建立。

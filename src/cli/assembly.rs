@@ -44,7 +44,7 @@ pub async fn house(settings: &Settings, clock: Clock) -> Result<House> {
         );
     }
     let db = Db::connect(&settings.database).await.context("cannot open the database")?;
-    Ok(House::new(db, objects, clock))
+    Ok(House::new(db, objects, clock).taking_daily(settings.upload.daily_bytes))
 }
 
 /// Where the objects lie.

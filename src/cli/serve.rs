@@ -75,7 +75,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         keeping = keeper.clone().map(|keeper| tokio::spawn(keeper.work(stop.clone())));
         holds = keeper;
         let worker = Worker::new(carrier, &worker_name(&settings.worker.name), settings.slots())
-            .keeping_warm(settings.worker.warm);
+            .keeping_warm(settings.worker.warm)
+            .keeping_rejected(settings.upload.keep_rejected_days);
         let worker = assembly::says_it_holds(worker, &settings, holds.as_ref());
         Some(tokio::spawn(worker.work(stop.clone())))
     } else {

@@ -47,7 +47,9 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     let sequencing = tokio::spawn(Sequencer::new(house.db.clone()).run(over.clone()));
     let name = worker_name(&settings.worker.name);
     let mut holding = None;
-    let mut worker = Worker::new(carrier.clone(), &name, settings.slots()).keeping_warm(settings.worker.warm);
+    let mut worker = Worker::new(carrier.clone(), &name, settings.slots())
+        .keeping_warm(settings.worker.warm)
+        .keeping_rejected(settings.upload.keep_rejected_days);
     let limits = Arc::new(Limits::new(&settings.limits, &house.clock));
     if let Some(port) = port
         && let Some(keeper) = assembly::keeper(&settings, &carrier, &name, &limits).await?

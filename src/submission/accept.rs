@@ -7,7 +7,7 @@ use tokio::io::AsyncRead;
 
 use super::model::{Aim, Kind, Origin, Purpose, Reason, State, Submission};
 use super::queue::{self, NORMAL, NewRun};
-use super::quota::{Quota, day_of, quota};
+use super::quota::{self, Quota, day_of};
 use super::{db, facts};
 use crate::audit::{self, Actor, Entry};
 use crate::contest::entry::{self, EntryError};
@@ -15,7 +15,7 @@ use crate::contest::model::{Competition, Phase, PhaseTime, StoredFile, Team};
 use crate::contest::{db as contest_db, packages, terms_digest};
 use crate::house::House;
 use crate::ids::{PhaseId, RescoreId, SubmissionId, UserId};
-use crate::store::{ObjectError, ObjectKey, StoreError, Stored, Tx};
+use crate::store::{Connection, ObjectError, ObjectKey, StoreError, Stored, Tx};
 
 /// File name endings that are taken.
 pub const ENDINGS: [&str; 4] = ["zip", "csv", "parquet", "py"];
@@ -58,6 +58,14 @@ pub enum AcceptError {
     TotalQuota {
         /// Allowed in all.
         limit: i64,
+    },
+    /// The person has handed in as much as may be in a day.
+    #[error("files of {limit} bytes may be handed in by a person in a day; the next ones from {again}")]
+    DailyBytes {
+        /// Allowed a day, in bytes.
+        limit: u64,
+        /// Midnight UTC.
+        again: Timestamp,
     },
     /// The file's name has no ending we take.
     #[error("{0:?} is not a .zip, .csv, .parquet or .py file; pack programs as a zip with metadata.yaml")]
@@ -130,6 +138,26 @@ fn check_quota(quota: &Quota, now: Timestamp) -> Result<(), AcceptError> {
     Ok(())
 }
 
+/// How many bytes the person may still hand in today.
+async fn bytes_left(
+    conn: &mut Connection,
+    house: &House,
+    competition: &Competition,
+    request: &Request,
+) -> Result<u64, StoreError> {
+    match request.aim {
+        Aim::DryRun => Ok(u64::MAX),
+        _ => {
+            let whose = (competition.id, request.user);
+            quota::bytes_left(conn, house.daily_bytes, whose, request.began).await
+        }
+    }
+}
+
+fn too_many_bytes(house: &House, request: &Request) -> AcceptError {
+    AcceptError::DailyBytes { limit: house.daily_bytes, again: day_of(request.began).1 }
+}
+
 fn check_request(competition: &Competition, phase: &Phase, request: &Request) -> Result<(), AcceptError> {
     let participates = request.aim != Aim::DryRun;
     match phase.time(request.began) {
@@ -171,7 +199,11 @@ pub async fn accept(
     let terms = check(house, competition, phase, &request).await?;
     let id: SubmissionId = house.entropy.id(&house.clock);
     let key = ObjectKey::plain(format!("submissions/{id}"))?;
-    let stored = house.objects.put_stream(&key, content, cap).await?;
+    let left = bytes_left(&mut *house.db.read().await?, house, competition, &request).await?;
+    let stored = match house.objects.put_stream(&key, content, cap.min(left)).await {
+        Err(ObjectError::TooLarge { .. }) if left < cap => return Err(too_many_bytes(house, &request)),
+        stored => stored?,
+    };
     // a task of its own: when the person hangs up now, either all of this is done or none of it
     let upload = Upload { id, key, stored, request, terms };
     let (house, competition, phase) = (house.clone(), competition.clone(), phase.clone());
@@ -265,6 +297,10 @@ impl Upload {
         }
         let mut tx = house.db.begin().await?;
         let team = allowed(&mut tx, house, competition, phase, &self.request, &self.terms).await?;
+        // others may have been taken in meanwhile
+        if self.stored.size > bytes_left(&mut tx, house, competition, &self.request).await? {
+            return Err(too_many_bytes(house, &self.request));
+        }
         let handed_in = HandedIn {
             object_key: self.stored.key.as_str(),
             size: self.stored.size,
@@ -315,6 +351,9 @@ async fn allowed(
         };
     }
     entry::admitted(tx, competition, request.user, terms).await?;
+    if bytes_left(tx, house, competition, request).await? == 0 {
+        return Err(too_many_bytes(house, request));
+    }
     let name = &request.display_name;
     let team =
         entry::team_for_submitting(tx, &house.clock, house.entropy, competition, request.user, name).await?;
@@ -338,7 +377,7 @@ async fn allowed(
     } else {
         // the day the upload began counts, as it will for the submission: else uploads begun before
         // midnight and ended after it would count on neither day
-        check_quota(&quota(tx, phase, team.id, request.began).await?, request.began)?;
+        check_quota(&quota::quota(tx, phase, team.id, request.began).await?, request.began)?;
     }
     Ok(team)
 }

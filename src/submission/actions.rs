@@ -44,6 +44,9 @@ pub enum ActionError {
     /// The person was removed from the competition.
     #[error("you are not admitted to this competition (any more); ask its organizer")]
     NotAdmitted,
+    /// Its file was removed.
+    #[error("the file is not kept any more, so it cannot run again; have it handed in again")]
+    FileGone,
     /// A reason is needed.
     #[error("give a reason; the team will read it")]
     NoReason,
@@ -173,6 +176,9 @@ pub async fn run_again(
     let untold = submission.release_at.is_some();
     if untold || !submission.state.may_become(State::Queued) || submission.state == State::Running {
         return Err(ActionError::State { state: submission.state, action: "run again" });
+    }
+    if !submission.has_file() {
+        return Err(ActionError::FileGone);
     }
     let scored = lane1::was_scored(&mut tx, id).await?;
     let purpose = if submission.competes() && scored { Purpose::Rescore } else { submission.aim.purpose() };

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::model::{Aim, Kind, Reason, State, Submission};
-use crate::ids::{PhaseId, SubmissionId, TeamId};
+use crate::ids::{CompetitionId, PhaseId, SubmissionId, TeamId, UserId};
 use crate::store::{Connection, Row, StoreError};
 
 /// Members `m` of teams who are admitted to the team's competition.
@@ -134,6 +134,27 @@ pub async fn counted(
     .fetch_one(conn)
     .await?;
     Ok((row.int("recent")?, row.int("total")?))
+}
+
+/// How many bytes a person has handed in to a competition from `start` to before `end`, dry runs apart.
+pub async fn bytes_handed_in(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+    (start, end): (Timestamp, Timestamp),
+) -> Result<u64, StoreError> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes FROM submissions WHERE competition_id = $1 \
+         AND user_id = $2 AND created_at >= $3 AND created_at < $4 AND aim <> 'dry_run' \
+         AND migrated_from IS NULL",
+    )
+    .bind(competition.to_string())
+    .bind(user.to_string())
+    .bind(start.as_millisecond())
+    .bind(end.as_millisecond())
+    .fetch_one(conn)
+    .await?;
+    Ok(u64::try_from(row.int("bytes")?).unwrap_or(0))
 }
 
 /// How many of a team's submissions with this aim are not over yet.

@@ -17,6 +17,7 @@ pub mod migrate;
 pub mod model;
 pub mod queue;
 pub mod quota;
+pub mod rejected;
 pub mod rescore;
 pub mod run;
 pub mod unpack;

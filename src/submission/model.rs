@@ -221,7 +221,7 @@ pub struct Submission {
     pub aim: Aim,
     /// The name of the uploaded file.
     pub file_name: String,
-    /// Where the object store holds it.
+    /// Where the object store holds it; empty once it was removed, as those of refused ones are.
     pub object_key: String,
     /// Its size in bytes.
     pub size: u64,
@@ -269,6 +269,11 @@ impl Submission {
     /// Whether it is for a place on the board.
     pub fn competes(&self) -> bool {
         self.aim == Aim::Compete
+    }
+
+    /// Whether its file is still kept.
+    pub fn has_file(&self) -> bool {
+        !self.object_key.is_empty()
     }
 
     /// The disclosed state, in which a begun run is told at once: its start derives from nothing hidden.

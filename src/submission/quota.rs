@@ -1,11 +1,12 @@
-//! How many submissions a team may make to a phase, a day and in all.
+//! How many submissions a team may make to a phase, a day and in all, and how many bytes a person may hand in
+//! to a competition in a day.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::db;
 use crate::contest::model::Phase;
-use crate::ids::TeamId;
+use crate::ids::{CompetitionId, TeamId, UserId};
 use crate::store::{Connection, StoreError};
 
 /// What is left of a team's quota in a phase.
@@ -58,4 +59,22 @@ pub async fn quota(
         in_all: i64::from(d.max_submissions),
         used,
     })
+}
+
+/// How many bytes a person may still hand in to a competition on the day of `now`, where `daily` is the most
+/// there may be; 0 bounds nothing. What was refused since counts as well: it was stored.
+///
+/// # Errors
+/// When the database fails.
+pub async fn bytes_left(
+    conn: &mut Connection,
+    daily: u64,
+    (competition, user): (CompetitionId, UserId),
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    if daily == 0 {
+        return Ok(u64::MAX);
+    }
+    let used = db::bytes_handed_in(conn, competition, user, day_of(now)).await?;
+    Ok(daily.saturating_sub(used))
 }

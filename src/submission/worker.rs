@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::queue::{self, Lease, Renewal};
 use super::run::{Carrier, Leftovers, RunError, cache_names, give_up};
-use super::{actions, disclose, migrate, rescore};
+use super::{actions, disclose, migrate, rejected, rescore};
 use crate::contest::{db as contest_db, packages};
 use crate::ids::{RunId, WorkerId};
 use crate::sandbox::{Owner, SandboxError};
@@ -45,6 +45,8 @@ pub struct Worker {
     slots: usize,
     /// Containers kept started for the next runs.
     warm: usize,
+    /// Days that the files of refused submissions are kept; 0: for ever.
+    keep_rejected_days: u32,
     /// Where browsers reach the sandboxes that this process holds beside the runs, and how many it can hold.
     sandboxes: (String, u32),
     busy: Arc<Runs>,
@@ -62,6 +64,7 @@ impl Worker {
             name: name.to_owned(),
             slots: slots.max(1),
             warm: 0,
+            keep_rejected_days: 0,
             sandboxes: Default::default(),
             busy: Arc::default(),
             leftovers: Mutex::default(),
@@ -72,6 +75,12 @@ impl Worker {
     #[must_use]
     pub fn keeping_warm(self, warm: usize) -> Self {
         Self { warm, ..self }
+    }
+
+    /// Removes the files of refused submissions after so many days; 0: never.
+    #[must_use]
+    pub fn keeping_rejected(self, days: u32) -> Self {
+        Self { keep_rejected_days: days, ..self }
     }
 
     /// Says in its row that this process holds sandboxes: behind which origin, and how many.
@@ -330,8 +339,21 @@ impl Worker {
         Ok(swept.into_iter().map(or_none).sum())
     }
 
-    /// Removes what uploads left behind whose process was killed, and what the cache needs no more.
+    async fn sweep_rejected(&self) {
+        if self.keep_rejected_days == 0 {
+            return;
+        }
+        match rejected::remove_files(&self.carrier.house, self.keep_rejected_days).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed the files of submissions that were refused"),
+            Err(error) => tracing::warn!(%error, "the files of refused submissions could not be removed"),
+        }
+    }
+
+    /// Removes what uploads left behind whose process was killed, what the cache needs no more, and the files
+    /// of submissions that were refused long ago.
     async fn sweep(&self) {
+        self.sweep_rejected().await;
         match self.sweep_caches().await {
             Ok(0) => {}
             Ok(entries) => tracing::info!(entries, "removed from the caches what nothing names any more"),

@@ -145,6 +145,7 @@ impl Explain for AcceptError {
             Self::Entry(error) => error.status(),
             Self::DailyQuota { .. }
             | Self::TotalQuota { .. }
+            | Self::DailyBytes { .. }
             | Self::TooManyTrials
             | Self::TooManyDryRuns => StatusCode::TOO_MANY_REQUESTS,
             Self::Ending(_) | Self::ResultsOnly | Self::Empty | Self::Message | Self::Facts { .. } => {
@@ -164,6 +165,7 @@ impl Explain for AcceptError {
             Self::Entry(error) => error.code(),
             Self::DailyQuota { .. } => "daily-quota",
             Self::TotalQuota { .. } => "total-quota",
+            Self::DailyBytes { .. } => "daily-bytes",
             Self::TooManyTrials => "too-many-trials",
             Self::TooManyDryRuns => "too-many-dry-runs",
             Self::Ending(_) | Self::ResultsOnly | Self::Empty | Self::Message | Self::Facts { .. } => {
@@ -182,6 +184,10 @@ impl Explain for AcceptError {
                 vec![("used", (*used).into()), ("limit", (*limit).into()), ("again", minute(*again))]
             }
             Self::TotalQuota { limit } => vec![("limit", (*limit).into())],
+            Self::DailyBytes { limit, again } => {
+                let limit = super::format::size(i64::try_from(*limit).unwrap_or(i64::MAX));
+                vec![("limit", limit.into()), ("again", minute(*again))]
+            }
             Self::TooManyDryRuns => vec![("limit", DRY_RUNS_AT_A_TIME.into())],
             Self::Entry(error) => error.args(),
             Self::Upload(error) => error.args(),
@@ -286,6 +292,7 @@ impl Explain for ActionError {
             | Self::StaysPrivate => StatusCode::CONFLICT,
             Self::NotAdmitted => StatusCode::FORBIDDEN,
             Self::Disqualified => StatusCode::CONFLICT,
+            Self::FileGone => StatusCode::GONE,
             Self::NoReason => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(error) => error.status(),
         }
@@ -301,6 +308,7 @@ impl Explain for ActionError {
             Self::BoardIsAutomatic(_) => "board-is-automatic",
             Self::AddIsFinal => "add-is-final",
             Self::StaysPrivate => "stays-private",
+            Self::FileGone => "file-gone",
             Self::NoReason => "no-reason",
             Self::Store(error) => error.code(),
         }

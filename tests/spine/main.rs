@@ -29,5 +29,6 @@ mod quotas;
 mod rest;
 mod shared;
 mod spares;
+mod stored;
 mod tricks;
 mod world;

@@ -29,6 +29,7 @@ use crate::lab::shown;
 use crate::scoring::leaderboard::Scores;
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Connection, ObjectKey};
+use crate::submission::actions::ActionError;
 use crate::submission::model::{Aim, Kind, Origin, Run, RunState, State as Stage, Submission};
 use crate::submission::{actions, db as submission_db, queue, topic};
 use crate::web::App;
@@ -108,6 +109,8 @@ pub(super) struct SubmissionView {
     /// The file's size in bytes.
     #[schema(example = 1048576)]
     pub size: u64,
+    /// Whether the file is still kept: those of rejected submissions are for some days.
+    pub kept: bool,
     /// The file's SM3 digest, in hexadecimal.
     pub digest: String,
     /// `unknown` until it is over, then `result` or `code`.
@@ -281,6 +284,7 @@ async fn view(
         twin_scores: twin.filter(|scores| !scores.get().is_empty()),
         file_name: s.file_name.clone(),
         size: s.size,
+        kept: s.has_file(),
         digest: s.digest.clone(),
         // both are found out when a run ends, so they wait for the outcome to be told
         kind: if told.is_final() { s.kind } else { Kind::Unknown },
@@ -482,6 +486,9 @@ async fn file(State(app): State<App>, theirs: Theirs) -> Answer<Response> {
     if s.origin == Origin::Sandbox {
         let status = axum::http::StatusCode::FORBIDDEN;
         return Err(Refusal::Problem(Problem::plain(status, "from-sandbox")));
+    }
+    if !s.has_file() {
+        return Err(ActionError::FileGone.into());
     }
     let key: ObjectKey = s.object_key.parse()?;
     let reader = app.house.objects.get_stream(&key).await?;

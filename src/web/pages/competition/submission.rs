@@ -17,6 +17,7 @@ use crate::ids::{RunId, SubmissionId};
 use crate::lab::shown;
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Class, ObjectKey};
+use crate::submission::actions::ActionError;
 use crate::submission::model::{Origin, Purpose, Run, RunState, State as Told, Submission};
 use crate::submission::{actions, db, queue, topic};
 use crate::web::App;
@@ -384,6 +385,9 @@ async fn file(
     }
     if s.origin == Origin::Sandbox {
         return Err(PageError::plain(StatusCode::FORBIDDEN, "from-sandbox"));
+    }
+    if !s.has_file() {
+        return Err(ActionError::FileGone.into());
     }
     stream::object(&app, &s.object_key, As::Download(&s.file_name)).await
 }

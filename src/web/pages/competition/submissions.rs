@@ -50,6 +50,8 @@ pub(super) struct Item {
     pub chosen: bool,
     pub is_public: bool,
     pub migrated: bool,
+    /// Whether its file is still there.
+    pub kept: bool,
     pub outside: bool,
     pub by: String,
     pub scores: Option<Cleared<Scores, ForTeam>>,
@@ -93,6 +95,7 @@ pub(super) async fn item(
         chosen: submission.chosen,
         is_public: submission.is_public,
         migrated: submission.migrated_from.is_some(),
+        kept: submission.has_file(),
         outside: submission.origin == crate::submission::model::Origin::Outside,
         by: by.unwrap_or_default(),
         scores,

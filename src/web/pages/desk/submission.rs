@@ -144,6 +144,7 @@ async fn show(
         )
         .with("disqualified", &s.disqualified_at.map(|_| &s.disqualified_reason))
         .with("is_final", &s.state.is_final())
+        .with("kept", &s.has_file())
         .with("outside", &(s.origin == Origin::Outside))
         .with("phase_name", &phase.map(|p| hall.phase_name(p)))
         .with("team", &team.map(|label| &label.name))
