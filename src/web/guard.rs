@@ -16,6 +16,9 @@ use super::page::visit;
 use crate::ids::SessionId;
 use crate::people::Actor;
 
+/// The kind of error of whoever has to log in first.
+pub(super) const LOGIN_NEEDED: &str = "login-needed";
+
 /// Somebody signed in by cookie.
 #[derive(Clone, Debug)]
 pub struct User {
@@ -69,7 +72,7 @@ impl FromRequestParts<App> for User {
             let next = percent_encoding::utf8_percent_encode(&visit.path, percent_encoding::NON_ALPHANUMERIC);
             return Err(Refused::ToLogin(format!("/login?next={next}")));
         }
-        Err(PageError::plain(StatusCode::UNAUTHORIZED, "login-needed").into())
+        Err(PageError::plain(StatusCode::UNAUTHORIZED, LOGIN_NEEDED).into())
     }
 }
 

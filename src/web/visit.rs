@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, SET_COOKIE, USER_AGENT};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, HOST, REFERER, SET_COOKIE, USER_AGENT,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
@@ -18,6 +20,7 @@ use tracing::Instrument as _;
 
 use super::App;
 use super::error::Explanation;
+use super::guard::{LOGIN_NEEDED, safe_next};
 use super::lang::Lang;
 use super::page::{Frame, THEME_COOKIE};
 use super::tunnel;
@@ -34,6 +37,8 @@ pub struct Visit {
     pub address: String,
     /// Path and query.
     pub path: String,
+    /// Path and query of the page of ours that it was sent from, where the browser said so.
+    from: Option<String>,
     agent: String,
     json: bool,
     /// Whether it is for a sandbox: nobody is signed in there, whatever the browser sends along.
@@ -57,6 +62,7 @@ impl Visit {
             reference: hex::encode(app.entropy.bytes::<6>()),
             address: address(peer, headers, &app.settings.trusted_proxies),
             path: path.to_owned(),
+            from: text(HOST).and_then(|host| path_on(host, text(REFERER)?)),
             agent: text(USER_AGENT).unwrap_or("").to_owned(),
             json: path.starts_with("/api/") || text(ACCEPT).is_some_and(|a| a.contains("application/json")),
             jar: if apart { harmless(headers) } else { CookieJar::from_headers(headers) },
@@ -76,6 +82,14 @@ impl Visit {
     /// Whether a program asks: over the API, or a script of ours that says it reads JSON.
     pub fn wants_json(&self) -> bool {
         self.json
+    }
+
+    /// The page to come back to after logging in: the one asked for, or where a form was sent from.
+    fn back_after_login(&self, method: &Method) -> &str {
+        match method == Method::GET || method == Method::HEAD {
+            true => &self.path,
+            false => self.from.as_deref().unwrap_or("/"),
+        }
     }
 
     /// Who is signed in, looked up once for a request.
@@ -143,6 +157,13 @@ impl Visit {
     }
 }
 
+/// Path and query of an address on a host.
+fn path_on(host: &str, address: &str) -> Option<String> {
+    let (_, rest) = address.split_once("://")?;
+    let path = rest.strip_prefix(host)?;
+    path.starts_with('/').then(|| safe_next(path).to_owned())
+}
+
 /// With TLS the browser itself guards the name's prefix (RFC 6265bis, section 4.1.3.2).
 fn session_cookie(app: &App) -> &'static str {
     if app.settings.is_https() { "__Host-shuyu_session" } else { "shuyu_session" }
@@ -198,7 +219,7 @@ pub(super) async fn around(State(app): State<App>, mut request: Request, next: N
         Ok(response) => response,
         Err(panic) => panicked(panic.as_ref()),
     };
-    let mut response = worded(&app, &visit, response).instrument(span.clone()).await;
+    let mut response = worded(&app, (&visit, &method), response).instrument(span.clone()).await;
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
 
     let headers = response.headers_mut();
@@ -222,7 +243,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Response {
 
 /// Gives an error response its words. One without an explanation and without a body of its own
 /// (a path that is not there, a form that cannot be read) is explained by its status.
-async fn worded(app: &App, visit: &Arc<Visit>, response: Response) -> Response {
+async fn worded(app: &App, (visit, method): (&Arc<Visit>, &Method), response: Response) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -256,6 +277,7 @@ async fn worded(app: &App, visit: &Arc<Visit>, response: Response) -> Response {
             .page(template)
             .with("home", &app.settings.public_url)
             .with("error", &said)
+            .with("log_in", &(explanation.code == LOGIN_NEEDED).then(|| visit.back_after_login(method)))
             .with("status", &explanation.status.as_u16());
         page.status(explanation.status).rendered().unwrap_or_else(|error| {
             // The error page itself is broken: say so plainly.
@@ -285,6 +307,18 @@ mod tests {
         assert_eq!(only_cookie(&of(&["b=1", "b=1"]), "b"), None);
         let kept = harmless(&of(&["shuyu_lang=en; shuyu_session=s; shuyu_flash=f"]));
         assert_eq!(kept.iter().map(|c| c.name().to_owned()).collect::<Vec<_>>(), ["shuyu_lang"]);
+    }
+
+    #[test]
+    fn only_a_page_of_ours_is_come_back_to() {
+        let path = |address| path_on("shuyu.example:8080", address);
+        assert_eq!(path("http://shuyu.example:8080/a?b=c").as_deref(), Some("/a?b=c"));
+        for other in
+            ["https://evil.example/a", "http://shuyu.example:8080.evil/a", "http://shuyu.example/a", ""]
+        {
+            assert_eq!(path(other), None, "{other}");
+        }
+        assert_eq!(path("http://shuyu.example:8080//evil.example").as_deref(), Some("/"));
     }
 
     #[test]
