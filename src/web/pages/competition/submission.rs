@@ -246,7 +246,8 @@ async fn show(
         let view = item(&mut conn, hall, submission, &members).await?;
         let waiting = submission.shown_state() == Told::Queued;
         let place = if waiting { queue::place(&mut conn, &app.clock, submission.id).await? } else { None };
-        let before = best_before(&mut conn, &seen).await?;
+        // a trial is scored on other data: there is nothing to compare it with
+        let before = if submission.competes() { best_before(&mut conn, &seen).await? } else { None };
         let mut rank = None;
         if hall.sees_board() {
             let board = app.boards.board(&mut conn, &seen.phase, &d.leaderboard).await?;
