@@ -98,24 +98,27 @@ fn generated(competition: &Competition) -> Found {
 /// In the notebook format, version 4.5 (nbformat.readthedocs.io).
 fn notebook((zh, en): (&str, &str), dataset: Option<&DatasetUse>, task: Option<&Task>) -> Value {
     let title = if zh == en { zh.to_owned() } else { format!("{zh} {en}") };
-    let data = dataset.map_or_else(|| "/data".to_owned(), |used| format!("/data/{}", used.slug));
-    // a Python string: a slug has none of its special characters
-    let read = READ.replace("{data}", &data);
     let columns = task.and_then(|task| task.metrics.first()).map(|metric| {
         let columns = std::iter::once(&metric.id).chain(&metric.prediction);
         columns.map(|column| format!("`{column}`")).collect::<Vec<_>>().join(", ")
     });
     let expected = columns.map(|columns| format!("\n\n结果文件的列 Columns of a result file: {columns}"));
-    let cells = [
-        ("markdown", format!("# {title}\n\n{INTRODUCTION}")),
-        ("markdown", "## 数据 The data".to_owned()),
-        ("code", "!ls -lhR /data".to_owned()),
-        ("code", read),
-        ("markdown", "## 画一列 Plot a column".to_owned()),
-        ("code", PLOT.to_owned()),
+    let mut cells = vec![("markdown", format!("# {title}\n\n{}", introduction(dataset.is_some())))];
+    if let Some(used) = dataset {
+        // a Python string: a slug has none of its special characters
+        let read = READ.replace("{data}", &format!("/data/{}", used.slug));
+        cells.extend([
+            ("markdown", "## 数据 The data".to_owned()),
+            ("code", "!ls -lhR /data".to_owned()),
+            ("code", read),
+            ("markdown", "## 画一列 Plot a column".to_owned()),
+            ("code", PLOT.to_owned()),
+        ]);
+    }
+    cells.extend([
         ("markdown", format!("## 提交 Submit\n\n{SUBMIT}{}", expected.unwrap_or_default())),
         ("code", "# !submit predictions.csv -m \"第一次提交 a first try\"".to_owned()),
-    ];
+    ]);
     let cells: Vec<Value> =
         cells.into_iter().enumerate().map(|(n, (kind, source))| cell(n, kind, &source)).collect();
     json!({
@@ -140,11 +143,19 @@ fn cell(number: usize, kind: &str, source: &str) -> Value {
     cell
 }
 
-const INTRODUCTION: &str = "\
-数据在 `/data` 下，只读，不出域；您的文件保存在个人目录，停止后保留。怎样提交见 `/submit/README.md`。
-
-The data is under `/data`, read-only, and stays inside; your files stay in your home when the sandbox stops. \
-See `/submit/README.md` for how to submit.";
+/// What is said first; of data only where the competition has any to work on.
+fn introduction(has_data: bool) -> String {
+    let (data_zh, data_en) = match has_data {
+        true => {
+            ("数据在 `/data` 下，只读，不出域。", "The data is under `/data`, read-only, and stays inside. ")
+        }
+        false => ("", ""),
+    };
+    format!(
+        "{data_zh}您的文件保存在个人目录，停止后保留。怎样提交见 `/submit/README.md`。\n\n\
+         {data_en}Your files stay in your home when the sandbox stops. See `/submit/README.md` for how to submit."
+    )
+}
 
 const READ: &str = "\
 from pathlib import Path
@@ -199,5 +210,7 @@ mod tests {
         for part in ["/data/nyc-flights", "航班 Flights", "!submit", "/submit/README.md"] {
             assert!(text.contains(part), "{part}");
         }
+        let without = notebook(("航班", "Flights"), None, None).to_string();
+        assert!(!without.contains("/data") && !without.contains("table.") && without.contains("!submit"));
     }
 }
