@@ -252,6 +252,14 @@ async fn the_outbox_is_listed_with_what_each_file_would_have_to_pass() {
     let shown =
         shown.has("means.csv").has("不超过 5000 行、100 列").has("&lt;i&gt;plot.png").lacks("<i>plot");
     shown.has("重新编码").has("不接收这种类型").has("超过单个文件上限").has("另有 1 项不能出域");
+    // many files with long names make a short page
+    let many = "cd outbox; long=$(printf 'n%.0s' $(seq 200)); for i in $(seq 120); do : > z$i$long.csv; done";
+    let exec = ["exec", "-w", "/home/participant", &container, "sh", "-c", many].map(str::to_owned);
+    let filled = tokio::task::spawn_blocking(|| std::process::Command::new("docker").args(exec).output());
+    assert!(filled.await.unwrap().unwrap().status.success());
+    let shown = alice.get(&address).await.ok().has("means.csv").has("另有 24 个文件未列出");
+    assert!(!shown.body.contains(&"n".repeat(80)), "a long name is cut");
+
     let mut flaws = Vec::new();
     for window in [PHONE, DESK, Window { dark: true, ..DESK }] {
         let page = Chromium::open(&base(&app), window).await;

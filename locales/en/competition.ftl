@@ -283,6 +283,7 @@ join-merges = You are its only member and it has submitted: its submissions come
 join-leaves = You will leave your present team “{ $team }”.
 file-removed = It was refused, and files of refused submissions are kept for some days: this one is gone; the record, its faults and its logs stay.
 flash-entered = You have entered; you can submit now.
+flash-entered-sandbox = You are in: open your sandbox, or submit.
 flash-registration-waits = Registered; the organizer will decide.
 flash-team-created = The team is made.
 flash-team-left = You have left the team.

@@ -274,6 +274,7 @@ join-merges = 您是它的唯一成员，且它已有提交：这些提交将一
 join-leaves = 加入后将退出您现在的团队“{ $team }”。
 file-removed = 该提交未通过检查，文件只保留若干天，现已删除；记录、错误清单和日志仍在。
 flash-entered = 报名成功，可以提交了。
+flash-entered-sandbox = 报名成功：可以打开沙箱，也可以直接提交。
 flash-registration-waits = 报名已提交，等待主办方审核。
 flash-team-created = 团队已建立。
 flash-team-left = 已退出团队。

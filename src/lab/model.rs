@@ -128,6 +128,16 @@ pub struct Sandbox {
     pub used: Used,
 }
 
+impl Sandbox {
+    /// Why it is over, in its stable word; `left` when its owner gave up waiting for it.
+    pub fn why_over(&self) -> &str {
+        match self.reason.as_str() {
+            "stopped" if self.started_at.is_none() => "left",
+            reason => reason,
+        }
+    }
+}
+
 /// What a sandbox has used (计量).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Used {
@@ -172,6 +182,11 @@ pub struct Home {
     /// Why the last snapshot could not be taken, in a stable word; empty when it was.
     pub copy_problem: String,
 }
+
+/// What `/tmp` of a sandbox holds, in bytes: memory besides that of its grant.
+pub const TMP_BYTES: u64 = 1 << 30;
+/// What `/dev/shm` of a sandbox holds, in bytes: memory besides that of its grant.
+pub const SHM_BYTES: u64 = 256 << 20;
 
 /// What a competition grants each of its sandboxes: `shuyu.sandbox` of its bundle.
 #[derive(Clone, Debug, PartialEq)]

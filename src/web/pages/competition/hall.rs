@@ -15,6 +15,7 @@ use crate::store::Connection;
 use crate::submission::quota::{self, Quota};
 use crate::web::App;
 use crate::web::error::PageError;
+use crate::web::guard::LOGIN_NEEDED;
 use crate::web::hosts;
 use crate::web::lang::Lang;
 use crate::web::page::{Frame, Page};
@@ -37,6 +38,18 @@ pub(in crate::web::pages) struct Hall {
     pub locale: &'static str,
     /// When the request was looked at.
     pub now: Timestamp,
+}
+
+/// Whether a competition runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "season", content = "at", rename_all = "lowercase")]
+pub(in crate::web::pages) enum Season {
+    /// It begins then.
+    Ahead(Timestamp),
+    /// Now.
+    Open,
+    /// It ended then.
+    Over(Timestamp),
 }
 
 /// A phase as pages show it.
@@ -114,6 +127,8 @@ struct Head<'a> {
     sandboxes: bool,
     /// Whether the competition offers them.
     offers_sandboxes: bool,
+    /// Whether the visitor may open one now.
+    may_open_sandbox: bool,
 }
 
 /// A quota as pages show it.
@@ -190,7 +205,7 @@ impl Hall {
         match (hall.organizer, frame.actor()) {
             (true, _) => Ok(hall),
             (false, Some(_)) => Err(PageError::forbidden()),
-            (false, None) => Err(PageError::plain(StatusCode::UNAUTHORIZED, "login-needed")),
+            (false, None) => Err(PageError::plain(StatusCode::UNAUTHORIZED, LOGIN_NEEDED)),
         }
     }
 
@@ -289,6 +304,22 @@ impl Hall {
         (from, (last.unwrap_or_else(open_end) - from).max(1) as f64)
     }
 
+    /// Whether the competition as a whole runs, from its first phase's beginning to its last one's end.
+    pub fn season(&self) -> Season {
+        let begins = self.phases.first().map(|phase| phase.starts_at).filter(|at| *at > self.now);
+        let ended = self.phases.last().and_then(|phase| phase.ends_at).filter(|at| *at <= self.now);
+        match (begins, ended) {
+            (_, Some(at)) => Season::Over(at),
+            (Some(at), None) => Season::Ahead(at),
+            (None, None) => Season::Open,
+        }
+    }
+
+    /// Whether participants can have sandboxes here: they are offered, and some worker holds them.
+    pub async fn has_sandboxes(&self, app: &App, conn: &mut Connection) -> Result<bool, PageError> {
+        Ok(ask::is_offered(&self.competition) && !hosts::alive(app, conn).await?.is_empty())
+    }
+
     /// The columns this visitor may know of.
     pub fn columns(&self) -> Vec<ColumnView> {
         let board = &self.competition.definition.leaderboard;
@@ -336,7 +367,8 @@ impl Hall {
             rank = board.best_rank(team.id);
         }
         let offers_sandboxes = ask::is_offered(&self.competition);
-        let sandboxes = offers_sandboxes && !hosts::alive(app, &mut conn).await?.is_empty();
+        let sandboxes = self.has_sandboxes(app, &mut conn).await?;
+        let may_enter = self.admitted() && !self.terms_due();
         let (from, length) = self.span();
         let today = (self.now.as_millisecond() - from) as f64 / length * 1000.0;
         Ok(Head {
@@ -356,7 +388,7 @@ impl Hall {
             refusal: self.registration.as_ref().and_then(Registration::refusal),
             terms_due: self.terms_due(),
             admitted: self.admitted(),
-            may_submit: self.admitted() && !self.terms_due() && open.is_some(),
+            may_submit: may_enter && open.is_some(),
             team: self.team.as_ref().map(|team| team.name.as_str()),
             quota,
             best,
@@ -365,6 +397,7 @@ impl Hall {
             board_shown: self.sees_board(),
             sandboxes,
             offers_sandboxes,
+            may_open_sandbox: sandboxes && may_enter && self.season() == Season::Open,
         })
     }
 

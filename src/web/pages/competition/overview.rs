@@ -198,7 +198,11 @@ async fn register(
     let state = entry::register(&mut tx, &app.clock, &hall.competition, user.actor.user, &hall.terms).await?;
     tx.commit().await?;
     let (path, key) = match state {
-        ParticipantState::Approved => (format!("{}/submit", hall.base()), "flash-entered"),
+        ParticipantState::Approved => {
+            let sandboxes = hall.has_sandboxes(&app, &mut *app.db.read().await?).await?;
+            let key = if sandboxes { "flash-entered-sandbox" } else { "flash-entered" };
+            (format!("{}/submit", hall.base()), key)
+        }
         _ => (hall.base(), "flash-registration-waits"),
     };
     Ok(frame.done(&path, key))

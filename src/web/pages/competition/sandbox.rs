@@ -16,7 +16,7 @@ use crate::airlock::lane3;
 use crate::ids::UserId;
 use crate::lab::ask::{self, AskError, Place, WaitingList};
 use crate::lab::door::Door;
-use crate::lab::model::{Grant, Sandbox, State as Stands, Used, Wanted};
+use crate::lab::model::{Grant, SHM_BYTES, Sandbox, State as Stands, TMP_BYTES, Used, Wanted};
 use crate::lab::reports::About;
 use crate::lab::{db, homes, ticket};
 use crate::sandbox::OutboxLimits;
@@ -44,6 +44,8 @@ pub(super) fn router() -> Router<App> {
 struct SandboxView {
     state: &'static str,
     over: bool,
+    /// What a reader is told of the state: a restart is one, whatever it is doing at the moment.
+    told: &'static str,
     stopping: bool,
     requested_at: Timestamp,
     ready_at: Option<Timestamp>,
@@ -67,11 +69,17 @@ impl SandboxView {
         Self {
             state: s.state.as_str(),
             over: s.state.is_over(),
+            told: match s.wanted {
+                _ if s.state.is_over() => s.state.as_str(),
+                Wanted::Running => s.state.as_str(),
+                Wanted::Restart => "restarting",
+                Wanted::Stopped | Wanted::Dismissed | Wanted::Reset => Stands::Stopping.as_str(),
+            },
             stopping: s.wanted != Wanted::Running && !s.state.is_over(),
             requested_at: s.requested_at,
             ready_at: s.ready_at,
             deadline_at: s.deadline_at,
-            reason: s.reason.clone(),
+            reason: s.why_over().to_owned(),
             said: s.said.clone(),
             message: s.message.clone(),
             used: s.used,
@@ -115,7 +123,12 @@ impl HomeView {
 #[derive(Serialize)]
 pub(in crate::web::pages) struct GrantView {
     cpus: f64,
+    /// The same as it is read: `2`, `1.5`.
+    processors: String,
     memory: u64,
+    /// Memory besides, of `/tmp` and of `/dev/shm`.
+    tmp: u64,
+    shm: u64,
     disk: u64,
     idle_seconds: u64,
     session_seconds: u64,
@@ -125,7 +138,10 @@ impl From<&Grant> for GrantView {
     fn from(grant: &Grant) -> Self {
         Self {
             cpus: grant.cpus,
+            processors: grant.cpus.to_string(),
             memory: grant.memory,
+            tmp: TMP_BYTES,
+            shm: SHM_BYTES,
             disk: grant.disk,
             idle_seconds: grant.idle.as_secs(),
             session_seconds: grant.session.as_secs(),
@@ -164,6 +180,11 @@ async fn hall(app: &App, frame: &Frame, slug: &str) -> Result<Hall, PageError> {
     }
 }
 
+/// To the page again.
+fn back(frame: &Frame, hall: &Hall) -> Response {
+    frame.go(&format!("{}/sandbox", hall.base()))
+}
+
 /// The visitor's own sandbox, the newest there is.
 async fn own(app: &App, hall: &Hall, user: &User) -> Result<Option<Sandbox>, PageError> {
     let mut conn = app.db.read().await?;
@@ -194,6 +215,7 @@ async fn page(
         .await?
         .with("s", &view)
         .with("home", &HomeView::of(&app, &hall, user.actor.user).await?)
+        .with("season", &hall.season())
         .with("grant", &GrantView::from(&grant))
         .with("datasets", &hall.competition.definition.datasets)
         .with("packages", &PackagesView::of(&app, &hall, Some(user.actor.user)).await?)
@@ -233,7 +255,7 @@ async fn open(
 ) -> Result<Response, PageError> {
     let hall = asking(&app, &frame, &user, &slug).await?;
     ask::open(&app.house, &hall.competition, &hall.phases, user.actor.user, &hall.terms).await?;
-    Ok(frame.go(&format!("{}/sandbox", hall.base())))
+    Ok(back(&frame, &hall))
 }
 
 /// To the sandbox's own origin, with a ticket that opens it once.
@@ -247,7 +269,7 @@ async fn enter(
     let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
     let sandbox = sandbox.ok_or(AskError::None)?;
     if !is_open(&sandbox) {
-        return Ok(frame.go(&format!("{}/sandbox", hall.base())));
+        return Ok(back(&frame, &hall));
     }
     let hosts = hosts::alive(&app, &mut *app.db.read().await?).await?;
     let door = hosts::door_to(&hosts, &sandbox);
@@ -270,12 +292,8 @@ async fn stop(
     Path(slug): Path<String>,
     Form(form): Form<Stopping>,
 ) -> Result<Response, PageError> {
-    let hall = asking(&app, &frame, &user, &slug).await?;
-    let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
-    let sandbox = sandbox.ok_or(AskError::None)?;
     let wanted = if form.reset == "yes" { Wanted::Reset } else { Wanted::Stopped };
-    ask::stop(&app.house, sandbox.id, user.actor.user, wanted).await?;
-    Ok(frame.go(&format!("{}/sandbox", hall.base())))
+    end((frame, app, user), &slug, wanted).await
 }
 
 /// Has it come again in the same place, with the same home.
@@ -285,11 +303,18 @@ async fn restart(
     user: User,
     Path(slug): Path<String>,
 ) -> Result<Response, PageError> {
-    let hall = asking(&app, &frame, &user, &slug).await?;
-    let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over());
-    let sandbox = sandbox.ok_or(AskError::None)?;
-    ask::stop(&app.house, sandbox.id, user.actor.user, Wanted::Restart).await?;
-    Ok(frame.go(&format!("{}/sandbox", hall.base())))
+    end((frame, app, user), &slug, Wanted::Restart).await
+}
+
+async fn end(
+    (frame, app, user): (Frame, App, User),
+    slug: &str,
+    wanted: Wanted,
+) -> Result<Response, PageError> {
+    let hall = asking(&app, &frame, &user, slug).await?;
+    let sandbox = own(&app, &hall, &user).await?.filter(|s| !s.state.is_over()).ok_or(AskError::None)?;
+    ask::stop(&app.house, sandbox.id, user.actor.user, wanted).await?;
+    Ok(back(&frame, &hall))
 }
 
 /// Has the home copied to the store now.
@@ -302,7 +327,7 @@ async fn copy(
     let hall = asking(&app, &frame, &user, &slug).await?;
     let sandbox = own(&app, &hall, &user).await?.ok_or(AskError::None)?;
     homes::ask_copy(&app.house, sandbox.id, user.actor.user).await?;
-    Ok(frame.go(&format!("{}/sandbox", hall.base())))
+    Ok(back(&frame, &hall))
 }
 
 /// Removes the home of somebody who has no sandbox open.

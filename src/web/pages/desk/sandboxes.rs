@@ -1,6 +1,8 @@
 //! Sandboxes: who has one and what it uses, who waits, those that are over; stopping them, saying
 //! something to those who use them, and reading what a lab has printed.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -93,6 +95,7 @@ fn view(app: &App, line: Line, place: Option<Place>, told: &Told) -> LineView {
     let elsewhere = hosts::is_elsewhere(app, &s);
     LineView {
         id: s.id.to_string(),
+        reason: s.why_over().to_owned(),
         login: line.login,
         name: line.name,
         team: line.team,
@@ -111,7 +114,6 @@ fn view(app: &App, line: Line, place: Option<Place>, told: &Told) -> LineView {
         memory_kills: s.memory_kills,
         place,
         message: s.message,
-        reason: s.reason,
         said: s.said,
     }
 }
@@ -130,23 +132,27 @@ impl From<Totals> for TotalsView {
     }
 }
 
-/// An image that bundles may name, and the local one it stands for.
+/// A local image, and the names by which bundles ask for it.
 #[derive(Serialize)]
 struct ImageView {
-    name: String,
     local: String,
+    names: Vec<String>,
     there: bool,
 }
 
 async fn images(app: &App) -> Vec<ImageView> {
     let table = ImageTable::with(app.settings.images.clone());
-    let mut views = Vec::new();
+    let mut images: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, local) in table.names() {
+        images.entry(local).or_default().push(name.to_owned());
+    }
+    let mut views = Vec::new();
+    for (local, names) in images {
         let there = match &app.keeper {
             Some(keeper) => keeper.has_image(local).await,
             None => false,
         };
-        views.push(ImageView { name: name.to_owned(), local: local.to_owned(), there });
+        views.push(ImageView { local: local.to_owned(), names, there });
     }
     views
 }
