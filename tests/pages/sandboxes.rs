@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shuyu::audit::{self, Filter};
 use shuyu::people::Role;
+use shuyu::submission::queue;
 
 use super::support::{Answer, Browser, TestApp, Wanted, contest};
 use super::{AUTO, C, enter};
@@ -133,12 +134,18 @@ async fn the_same_is_asked_over_the_api() {
     let all = send(&token, Method::POST, &format!("{API}/stop"), &json!({})).await.ok().json();
     assert_eq!(all, json!({ "sandboxes": 1 }));
 
+    let log = token.get(&format!("{one}/log")).await.ok().json();
+    assert_eq!(log, json!({ "state": "stopped", "log": null }));
+    assert_eq!(audited(&app, "sandbox.log_read").await.len(), 1);
+
     // another competition's organizer cannot reach these, nor can a participant
     let plain = "/api/v1/competitions/plain/desk/sandboxes";
     send(&token, Method::POST, &format!("{plain}/{his}/stop"), &json!({})).await.is(404);
     let hers = alice.program(&alice.token("submit").await);
     hers.get(API).await.is(403);
     send(&hers, Method::POST, &format!("{API}/stop"), &json!({})).await.is(403);
+    hers.get(&format!("{one}/log")).await.is(403);
+    token.get(&format!("{plain}/{his}/log")).await.is(404);
     send(&hers, Method::PUT, &format!("{API}/message"), &json!({ "message": "x" })).await.is(403);
     app.visitor().get(API).await.is(401);
 }
@@ -153,8 +160,118 @@ async fn how_long_a_home_is_kept_stands_on_its_owners_page() {
     alice.post(&format!("{C}/sandbox/empty"), &[]).await.is(409);
     alice.post(&format!("{C}/sandbox/copy"), &[]).await.is(409);
     alice.post(&format!("{C}/sandbox/stop"), &[]).await.is(303);
-    alice.get(&format!("{C}/sandbox")).await.ok().has("已按您的要求停止");
+    alice.get(&format!("{C}/sandbox")).await.ok().has("已退出排队").lacks("沙箱已停止");
     alice.post(&format!("{C}/sandbox/empty"), &[]).await.is(303);
-    alice.get(&format!("{C}/sandbox")).await.ok().has("个人目录已删除").lacks("个人目录保留至");
+    alice
+        .get(&format!("{C}/sandbox"))
+        .await
+        .ok()
+        .has("个人目录已删除")
+        .lacks("个人目录保留至")
+        .lacks("，文件保留")
+        .lacks("文件在停止后仍保留");
     alice.post(&format!("{C}/sandbox/empty"), &[]).await.is(409);
+}
+
+#[tokio::test]
+async fn participants_ask_for_their_own_over_the_api() {
+    let (app, _org, alice, bob) = scene().await;
+    let own = "/api/v1/competitions/small/sandbox";
+    let hers = alice.program(&alice.token("submit").await);
+    let his = bob.program(&bob.token("submit").await);
+    assert_eq!(hers.get(own).await.ok().json(), Value::Null);
+    send(&hers, Method::POST, &format!("{own}/stop"), &json!({})).await.is(409);
+    for program in [&hers, &his] {
+        send(program, Method::POST, &format!("{own}/open"), &Value::Null).await.ok();
+    }
+    let waiting = his.get(own).await.ok().json();
+    assert_eq!(
+        (&waiting["state"], &waiting["place"]["ahead"]),
+        (&json!("waiting"), &json!(1)),
+        "{waiting:#}"
+    );
+    assert!(waiting["page"].as_str().unwrap().ends_with(&format!("{C}/sandbox")), "{waiting:#}");
+    assert_ne!(hers.get(own).await.ok().json()["id"], waiting["id"]);
+
+    send(&his, Method::POST, &format!("{own}/restart"), &Value::Null).await.ok();
+    let left = send(&his, Method::POST, &format!("{own}/stop"), &json!({ "reset": false })).await.ok().json();
+    assert_eq!((&left["state"], &left["reason"]), (&json!("stopped"), &json!("left")), "{left:#}");
+    assert_eq!(hers.get(own).await.ok().json()["state"], "waiting", "each their own");
+
+    let reader = bob.program(&bob.token("read").await);
+    reader.get(own).await.ok();
+    send(&reader, Method::POST, &format!("{own}/open"), &Value::Null).await.is(403);
+    hers.get("/api/v1/competitions/plain/sandbox").await.is(404);
+    let stranger = app.user("stranger").await;
+    let stranger = stranger.program(&stranger.token("submit").await);
+    send(&stranger, Method::POST, &format!("{own}/open"), &Value::Null).await.is(403);
+    app.visitor().get(own).await.is(401);
+}
+
+/// A worker elsewhere that holds sandboxes, as far as the pages know.
+async fn host(app: &TestApp) {
+    let (house, now) = (&app.app.house, app.clock.now());
+    let worker = queue::db::Worker {
+        id: house.entropy.id(&house.clock),
+        name: "elsewhere".to_owned(),
+        version: "1".to_owned(),
+        slots: 1,
+        started_at: now,
+        seen_at: now,
+        stopped_at: None,
+        sandbox_origin: "http://{id}.localhost".to_owned(),
+        sandbox_places: 4,
+    };
+    let mut tx = house.db.begin().await.unwrap();
+    queue::db::seen(&mut tx, &worker).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// A competition with sandboxes whose only phase is then; `carol` takes part in it.
+async fn when(from: &str, to: &str) -> (TestApp, Browser) {
+    let app = TestApp::start_with(|settings| "{id}.localhost".clone_into(&mut settings.sandboxes.host)).await;
+    app.user_with("org", &[Role::Organizer]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let root = contest::bundle_in(directory.path(), &AUTO);
+    let file = root.join("competition.yaml");
+    let yaml = fs::read_to_string(&file).unwrap();
+    let yaml = yaml.replace("shuyu:\n", "shuyu:\n  sandbox: {cpus: 2}\n");
+    let dated = yaml.replace("2020-01-01", from).replace("2090-01-01", to);
+    fs::write(&file, dated).unwrap();
+    app.import_from(&root, "small", "org").await;
+    host(&app).await;
+    let carol = app.user("carol").await;
+    carol.get(&format!("{C}/sandbox")).await.ok().has("请先接受规则参赛").lacks("才能提交");
+    enter(&carol).await.is(303);
+    (app, carol)
+}
+
+#[tokio::test]
+async fn a_sandbox_is_offered_from_the_beginning_to_the_end_and_no_longer() {
+    let button = format!("action=\"{C}/sandbox/open\"");
+    let link = format!("<a class=\"button button-plain\" href=\"{C}/sandbox\"");
+    let (_app, carol) = when("2080-01-01", "2090-01-01").await;
+    carol
+        .get(&format!("{C}/sandbox"))
+        .await
+        .ok()
+        .has("竞赛开始后可打开沙箱")
+        .has("2080-01-01")
+        .lacks(&button);
+    carol.get(C).await.ok().lacks(&link);
+    let (_app, carol) = when("2020-01-01", "2021-01-01").await;
+    carol.get(&format!("{C}/sandbox")).await.ok().has("竞赛结束于").has("2021-01-01").lacks(&button);
+    carol.get(C).await.ok().lacks(&link);
+    let (app, carol) = when("2020-01-01", "2090-01-01").await;
+    carol.get(&format!("{C}/submit")).await.ok().has("可以打开沙箱").has(&link);
+    let page = carol.get(&format!("{C}/sandbox")).await.ok().has(&button).lacks(&link);
+    // two processors are two, and a competition without data sets speaks of none
+    page.has(">2</dd>").has("另有 /tmp 1\u{202f}GiB、/dev/shm 256\u{202f}MiB").lacks("数据在 /data 下");
+
+    // whoever was logged out meanwhile can log in from the page that says so, and comes back
+    let visitor = app.visitor();
+    let from = format!("http://{}{C}/sandbox", app.address);
+    let refused = visitor.post_with(&format!("{C}/sandbox/open"), &[], &[("referer", &from)]).await.is(401);
+    let next = "/login?next=%2Fcompetitions%2Fsmall%2Fsandbox";
+    refused.has(next);
 }

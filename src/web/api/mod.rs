@@ -10,6 +10,7 @@ mod entry;
 mod files;
 mod leaderboard;
 mod me;
+mod own_sandbox;
 mod packages;
 mod sandboxes;
 mod spool;
@@ -106,7 +107,8 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(tokens::router())
         .merge(desk::router())
         .merge(sandboxes::router())
-        .merge(packages::router());
+        .merge(packages::router())
+        .merge(own_sandbox::router());
     let (router, description) =
         OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", subjects).split_for_parts();
     let (_, of_uploads) = upload_routes().split_for_parts();

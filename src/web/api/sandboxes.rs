@@ -14,7 +14,7 @@ use super::ask::{Answer, Asked, Body, Here, Refusal, in_path};
 use crate::ids::SandboxId;
 use crate::lab::ask::{AskError, WaitingList};
 use crate::lab::desk::{self, Line};
-use crate::lab::model::State as Stands;
+use crate::lab::model::{State as Stands, Used};
 use crate::lab::reports::About;
 use crate::web::App;
 use crate::web::gauges::{Gauges, Told};
@@ -27,6 +27,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(tell_all))
         .routes(routes!(stop_one))
         .routes(routes!(tell_one))
+        .routes(routes!(log))
 }
 
 /// What a sandbox has used (计量).
@@ -44,6 +45,18 @@ pub(super) struct UseView {
     pub kernels: i64,
     /// Terminals started.
     pub terminals: i64,
+}
+
+impl From<Used> for UseView {
+    fn from(used: Used) -> Self {
+        Self {
+            cpu_seconds: used.cpu_ms as f64 / 1000.0,
+            memory_gib_hours: used.memory_gib_hours(),
+            shown_bytes: used.shown_bytes,
+            kernels: used.kernels,
+            terminals: used.terminals,
+        }
+    }
 }
 
 /// A sandbox as organizers may see it.
@@ -101,12 +114,12 @@ fn view(app: &App, line: Line, ahead: Option<i64>, told: &Told) -> SandboxView {
     let s = line.sandbox;
     SandboxView {
         id: s.id.0,
+        reason: s.why_over().to_owned(),
         user: s.user.0,
         login: line.login,
         name: line.name,
         team: line.team,
         state: s.state,
-        reason: s.reason,
         message: s.message,
         ahead,
         requested_at: Time(s.requested_at),
@@ -114,13 +127,7 @@ fn view(app: &App, line: Line, ahead: Option<i64>, told: &Told) -> SandboxView {
         active_at: s.active_at.map(Time),
         deadline_at: s.deadline_at.map(Time),
         ended_at: s.ended_at.map(Time),
-        used: UseView {
-            cpu_seconds: s.used.cpu_ms as f64 / 1000.0,
-            memory_gib_hours: s.used.memory_gib_hours(),
-            shown_bytes: s.used.shown_bytes,
-            kernels: s.used.kernels,
-            terminals: s.used.terminals,
-        },
+        used: s.used.into(),
         now: told.gauges(app, s.id),
     }
 }
@@ -269,4 +276,33 @@ async fn tell_one(
 ) -> Answer<Json<Done>> {
     let by = here.organizer()?.into();
     done(desk::tell(&app.house, here.competition.id, Some(id), by, &said?.message).await)
+}
+
+/// What the lab in a sandbox has printed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SandboxLog {
+    /// Where the sandbox stands.
+    #[schema(value_type = String, example = "failed")]
+    pub state: Stands,
+    /// The end of it; null where nothing is known, and for a second or two where another worker holds the sandbox
+    /// and is asked. Everything in the sandbox can write there: it is not to be trusted.
+    pub log: Option<String>,
+}
+
+/// What the lab in a sandbox has printed.
+///
+/// Each reading is on the audit log.
+#[utoipa::path(
+    get, path = "/competitions/{slug}/desk/sandboxes/{id}/log", tag = "desk", security(("token" = [])),
+    params(
+        ("slug" = String, Path, description = "the competition's short name"),
+        ("id" = Uuid, Path, description = "the sandbox"),
+    ),
+    responses((status = 200, body = SandboxLog))
+)]
+async fn log(State(app): State<App>, here: Here, Named(id): Named) -> Answer<Json<SandboxLog>> {
+    let by = here.organizer()?.into();
+    let about = (here.competition.id, id);
+    let (sandbox, log) = desk::read_log(&app.house, app.keeper.as_ref(), about, by).await?;
+    Ok(Json(SandboxLog { state: sandbox.state, log }))
 }
