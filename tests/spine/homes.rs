@@ -99,7 +99,8 @@ async fn a_home_that_was_lost_comes_back_from_its_copy() {
         .await;
     world.until("the old copy is gone", || async { world.objects("hidden/homes/").len() == 1 }).await;
     assert_ne!(world.objects("hidden/homes/"), copies);
-    assert!(read(&keeper, second.id).await.contains(NOTE), "it goes on");
+    world.until("it goes on", || async { !keeper.is_being_copied(second.id) }).await;
+    assert!(read(&keeper, second.id).await.contains(NOTE));
 
     // a store that fails keeps no sandbox from stopping, and the copy there was stays
     let before = home(&world, second.id).await.snapshot.unwrap().0;

@@ -20,7 +20,7 @@ use crate::contest::packages::cache::CacheError;
 use crate::ids::{SandboxId, UserId};
 use crate::lab::gauge::Gauge;
 use crate::lab::guide::{self, GuideError};
-use crate::lab::model::{Grant, Home as Known, Sandbox, State};
+use crate::lab::model::{Grant, Home as Known, SHM_BYTES, Sandbox, State, TMP_BYTES};
 use crate::lab::{data, db, starter};
 use crate::people;
 use crate::sandbox::{
@@ -32,8 +32,6 @@ use crate::store::{ObjectError, StoreError};
 /// Files that fit in a home, for each MiB of it.
 const INODES_PER_MIB: u64 = 128;
 pub(super) const PIDS: u32 = 512;
-pub(super) const TMP_BYTES: u64 = 1 << 30;
-pub(super) const SHM_BYTES: u64 = 256 << 20;
 const LOG_BYTES: usize = 1 << 20;
 /// Where a lab finds extra packages; the image's Python looks there.
 const PACKAGES: &str = "/packages";

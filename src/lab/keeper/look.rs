@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::begin::{PIDS, SHM_BYTES, TMP_BYTES};
+use super::begin::PIDS;
 use super::{Keeper, ReachError};
 use crate::ids::SandboxId;
 use crate::lab::desk;
+use crate::lab::model::{SHM_BYTES, TMP_BYTES};
 use crate::lab::outbox::{self, Outbox};
 use crate::sandbox::{self, HomeKind, HomeUsage};
 
