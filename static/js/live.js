@@ -25,7 +25,9 @@ async function refresh(region) {
   // what else the event may have changed: the standing in the head, what can be done now
   for (const part of document.querySelectorAll("[data-live-part]")) {
     const renewed = page.getElementById(part.id);
-    if (renewed && !region.contains(part)) part.replaceChildren(...renewed.childNodes);
+    if (!renewed || region.contains(part)) continue;
+    part.replaceChildren(...renewed.childNodes);
+    localTimes(part);
   }
 }
 
