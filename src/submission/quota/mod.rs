@@ -1,10 +1,11 @@
 //! How many submissions a team may make to a phase, a day and in all, and how many bytes a person may hand in
 //! to a competition in a day.
 
+mod db;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::db;
 use crate::contest::model::Phase;
 use crate::ids::{CompetitionId, TeamId, UserId};
 use crate::store::{Connection, StoreError};
