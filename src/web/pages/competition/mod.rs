@@ -4,6 +4,7 @@
 mod chart;
 mod compare;
 mod data;
+mod faults;
 pub(in crate::web) mod hall;
 mod latest;
 mod leaderboard;
@@ -36,6 +37,7 @@ pub(super) fn router() -> Router<App> {
         .merge(submissions::router())
         .merge(compare::router())
         .merge(submission::router())
+        .merge(faults::router())
         .merge(leaderboard::router())
         .merge(sandbox::router())
         .merge(packages::router())

@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 use axum::{Form, Router};
 use serde::{Deserialize, Serialize};
 
+use super::faults;
 use super::hall::Hall;
 use super::stream::{self, As};
 use super::submissions::{item, team_chooses, team_nominates};
@@ -15,7 +16,6 @@ use crate::contest::entry;
 use crate::contest::model::{Phase, PhaseTime, Task};
 use crate::ids::{RunId, SubmissionId};
 use crate::lab::shown;
-use crate::scoring::predictions::FaultReport;
 use crate::store::{Class, ObjectKey};
 use crate::submission::actions::ActionError;
 use crate::submission::model::{Origin, Purpose, Run, RunState, State as Told, Submission};
@@ -37,8 +37,6 @@ pub(super) fn router() -> Router<App> {
         .route("/competitions/{slug}/submissions/{id}", get(show))
         .route("/competitions/{slug}/submissions/{id}/live", get(live))
         .route("/competitions/{slug}/submissions/{id}/file", get(file))
-        .route("/competitions/{slug}/submissions/{id}/faults.csv", get(faults_csv))
-        .route("/competitions/{slug}/submissions/{id}/faults.json", get(faults_json))
         .route("/competitions/{slug}/submissions/{id}/log/{run}/{step}", get(log))
         .route("/competitions/{slug}/submissions/{id}/cancel", post(cancel))
         .route("/competitions/{slug}/submissions/{id}/nominate", post(nominate))
@@ -81,15 +79,8 @@ impl Seen {
     }
 
     /// Counts what its team is shown of it.
-    async fn count(&self, app: &App, bytes: u64) -> Result<(), PageError> {
+    pub async fn count(&self, app: &App, bytes: u64) -> Result<(), PageError> {
         Ok(shown::count(&app.house, app.keeper.as_ref(), &self.submission, bytes).await?)
-    }
-
-    /// The faults of a result file, where the refusal holds them, to be handed out.
-    async fn faults(&self, app: &App) -> Result<FaultReport, PageError> {
-        let report = faults(&self.submission).ok_or_else(PageError::not_found)?;
-        self.count(app, shown::reason_bytes(&self.submission.disclosed_reason)).await?;
-        Ok(report)
     }
 
     fn address(&self) -> String {
@@ -258,7 +249,7 @@ async fn show(
     };
     view.rank = rank;
     view.code = reason_key(&app.templates.words(), frame.lang(), &view.code);
-    let report = faults(submission);
+    let report = faults::of(submission);
     let live = format!("{}/live", seen.address());
     let closes = seen.is_closed();
     let migrates = team_nominates(hall, &seen.phase);
@@ -351,12 +342,6 @@ async fn best_before(
     Ok(best)
 }
 
-/// The faults of a result file, where the refusal holds them.
-fn faults(submission: &Submission) -> Option<FaultReport> {
-    let document = submission.disclosed_reason.faults.clone()?;
-    serde_json::from_value(document).ok()
-}
-
 async fn live(
     frame: Frame,
     State(app): State<App>,
@@ -391,46 +376,6 @@ async fn file(
         return Err(ActionError::FileGone.into());
     }
     stream::object(&app, &s.object_key, As::Download(&s.file_name)).await
-}
-
-/// The report for a program: the first faults and the counts of all.
-async fn faults_json(
-    frame: Frame,
-    State(app): State<App>,
-    _: User,
-    Path((slug, id)): Path<(String, String)>,
-) -> Result<Response, PageError> {
-    let seen = Seen::own(&app, &frame, &slug, &id).await?;
-    let report = seen.faults(&app).await?;
-    let document = serde_json::to_vec_pretty(&report).map_err(|e| PageError::internal(&e))?;
-    Ok(stream::text("faults.json", "application/json", document))
-}
-
-async fn faults_csv(
-    frame: Frame,
-    State(app): State<App>,
-    _: User,
-    Path((slug, id)): Path<(String, String)>,
-) -> Result<Response, PageError> {
-    let seen = Seen::own(&app, &frame, &slug, &id).await?;
-    let report = seen.faults(&app).await?;
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let broken = |e: csv::Error| PageError::internal(&e);
-    writer.write_record(["line", "column", "found", "expected", "kind"]).map_err(broken)?;
-    for fault in &report.first {
-        let kind = serde_json::to_value(fault.kind).ok().and_then(|k| k.as_str().map(str::to_owned));
-        let line = fault.line.map(|line| line.to_string()).unwrap_or_default();
-        let row = [
-            line,
-            stream::cell(fault.column.as_deref().unwrap_or("")),
-            stream::cell(fault.found.as_deref().unwrap_or("")),
-            fault.expected.clone(),
-            kind.unwrap_or_default(),
-        ];
-        writer.write_record(row).map_err(broken)?;
-    }
-    let bytes = writer.into_inner().map_err(|e| PageError::internal(&e))?;
-    Ok(stream::text("faults.csv", "text/csv; charset=utf-8", bytes))
 }
 
 async fn log(
