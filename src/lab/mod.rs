@@ -5,8 +5,8 @@
 //! for), [`homes`] (how long files are kept), [`outbox`] (what would have to pass), [`ticket`] (from the
 //! main site to a sandbox's own origin), [`hosts`] (which workers hold sandboxes, and behind which
 //! [`door`]) and [`reports`] (what such a worker tells of them). What is asked for is written down; the
-//! keeper of the worker that holds a sandbox makes it so. May call `contest`, `catalog`, `submission`, `sandbox`, `people`, `airlock`, `audit`, `store`; it
-//! never touches HTTP. What is handed in from inside ([`hand_in`]) stays inside as a submission; nothing
+//! keeper of the worker that holds a sandbox makes it so. May call `contest`, `catalog`, `submission`,
+//! `sandbox`, `people`, `airlock`, `audit`, `store`; it never touches HTTP. What is handed in from inside ([`hand_in`]) stays inside as a submission; nothing
 //! else leaves through it.
 
 pub mod ask;

@@ -34,7 +34,8 @@ pub(super) enum StarterError {
     Store(#[from] StoreError),
 }
 
-/// Puts the notebook into a home that nobody has worked in, and the language of its owner's account. A kit that cannot be read is as none.
+/// Puts the notebook into a home that nobody has worked in, and the language of its owner's account. A kit
+/// that cannot be read is as none.
 ///
 /// # Errors
 /// [`StarterError`]; the home is as it was.

@@ -181,7 +181,8 @@ pub async fn tell(
 }
 
 /// What the lab in a sandbox of a competition has printed: until now, or what was kept when it broke;
-/// `None` where neither is known, and for a second or two where another worker holds it and is asked. Everything in the sandbox can write there. Each reading is on record.
+/// `None` where neither is known, and for a second or two where another worker holds it and is asked.
+/// Everything in the sandbox can write there. Each reading is on record.
 ///
 /// # Errors
 /// [`AskError::Gone`] where the competition has no such sandbox.

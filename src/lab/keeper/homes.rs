@@ -51,8 +51,8 @@ enum ClearError {
 }
 
 impl Keeper {
-    /// Mounts a sandbox's home for its container, with all its files. The database says that a home is on this disk only once
-    /// it is there as a whole, so that a restoring that broke off is begun again.
+    /// Mounts a sandbox's home for its container, with all its files. The database says that a home is on this
+    /// disk only once it is there as a whole, so that a restoring that broke off is begun again.
     pub(super) async fn open_home(
         &self,
         sandbox: &Sandbox,

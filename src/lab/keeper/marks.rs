@@ -1,4 +1,4 @@
-//! What something is being done about at this moment, and by whom one sandbox is frozen and thawed.
+//! Which sandboxes something is being done about at this moment.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
