@@ -15,6 +15,7 @@ pub mod house;
 pub mod ids;
 pub mod lab;
 pub mod people;
+pub mod probing;
 pub mod sandbox;
 pub mod scoring;
 pub mod store;

@@ -87,6 +87,7 @@ fn first_act(clock: &Clock) -> RunSpec {
         binds: Vec::new(),
         output: OutputSpec { container: "/app/output".to_owned(), bytes: 1 << 20, inodes: 16, seed: None },
         shared: None,
+        relay: None,
         resources: profile.default_resources(),
         gpus: None,
         wall_clock: Duration::from_secs(60),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::probing::suite::Visibility;
 use crate::scoring::metric::MetricSpec;
 
 /// A path inside the bundle, with `/` between its parts, never absolute and never with `..`.
@@ -183,9 +184,29 @@ pub struct Task {
     pub twin: Option<Twin>,
     /// Limits of the run containers.
     pub resources: Resources,
+    /// Probe files (`shuyu.tasks.N.probes`), in the order in which they are asked; with them the task takes
+    /// apps, and nothing else.
+    #[serde(default)]
+    pub probes: Vec<ProbeFile>,
 }
 
 impl Task {
+    /// Whether it takes apps.
+    pub fn takes_apps(&self) -> bool {
+        !self.probes.is_empty()
+    }
+
+    /// Whether an app is asked what nobody may see.
+    pub fn has_hidden_probes(&self) -> bool {
+        self.probes.iter().any(|file| file.visibility == Visibility::Hidden)
+    }
+
+    /// Whether there is something a submission can be tried on without quota and ledger: a twin, or probes
+    /// that are public.
+    pub fn has_trial(&self) -> bool {
+        self.twin.is_some() || self.probes.iter().any(|file| file.visibility == Visibility::Public)
+    }
+
     /// Whether the ingestion program runs in the prediction step, around the submission.
     pub fn has_ingestion_before_scoring(&self) -> bool {
         self.ingestion_program.is_some() && !self.ingestion_only_during_scoring
@@ -200,13 +221,24 @@ impl Task {
     /// hidden data.
     pub fn closes_programs(&self) -> bool {
         let hidden_input = self.input_data.is_some() && self.input == InputVisibility::Hidden;
-        hidden_input || self.has_ingestion_beside_scoring()
+        hidden_input || self.has_ingestion_beside_scoring() || self.has_hidden_probes()
     }
 
     /// The same for a submitted result, which an ingestion program may work on.
     pub fn closes_results(&self) -> bool {
         self.closes_programs() && self.ingestion_program.is_some()
     }
+}
+
+/// A file of probes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeFile {
+    /// Its path.
+    pub path: BundlePath,
+    /// Who may see its probes.
+    pub visibility: Visibility,
+    /// The files that it names, by the name it has for them.
+    pub attached: BTreeMap<String, BundlePath>,
 }
 
 /// Who may see what a submission is run on.

@@ -21,6 +21,7 @@ use crate::crypto::{Sm3Hasher, sm3};
 use crate::house::House;
 use crate::ids::{CompetitionId, TaskId, UserId};
 use crate::people::make_organizer;
+use crate::probing::suite::Visibility;
 use crate::store::{ObjectError, ObjectKey, StoreError, Tx};
 
 /// Why a bundle was not taken in.
@@ -229,6 +230,13 @@ fn wanted_files(d: &Definition) -> Vec<Wanted> {
         }
         plain.extend(task.ingestion_program.as_deref());
         plain.extend(task.ids.as_deref());
+        for file in &task.probes {
+            let paths = file.attached.values().chain([&file.path]).map(String::as_str);
+            match file.visibility {
+                Visibility::Public => plain.extend(paths),
+                Visibility::Hidden => hidden.extend(paths),
+            }
+        }
         plain.extend(task.twin.iter().flat_map(|t| [t.input.as_str(), t.reference.as_str()]));
         // a scoring program may hold answers: it is nobody's but the organizer's, unless published
         match d.make_programs_available {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use rustix::mount::MountFlags;
 use tokio_util::task::TaskTracker;
 
 use super::SandboxError;
 use super::cgroup::Layout;
 use super::label::Owner;
 use super::printed::Heard;
+use super::run_relay::Listening;
 use super::shelf::Shelf;
 use super::tmpfs::{SharedDir, Staging};
 use crate::clock::Clock;
@@ -63,6 +65,8 @@ pub(super) struct Inner {
     pub(super) heard: Heard,
     /// Run containers that wait for their run.
     pub(super) shelf: Shelf,
+    /// Relays of runs.
+    pub(super) listening: Listening,
 }
 
 impl Engine {
@@ -98,6 +102,7 @@ impl Engine {
             staged: AtomicU64::new(0),
             heard: Heard::default(),
             shelf: Shelf::default(),
+            listening: Listening::default(),
         };
         Ok(Self(Arc::new(inner)))
     }
@@ -137,7 +142,15 @@ impl Engine {
     /// # Errors
     /// [`SandboxError::Host`] when it cannot be mounted.
     pub fn stage(&self, owner: Owner, bytes: u64) -> Result<Staging, SandboxError> {
-        Staging::mount(self.staged(owner).join("stage"), bytes, self.0.tracker.clone())
+        Staging::mount(self.staged(owner).join("stage"), bytes, MountFlags::NOEXEC, self.0.tracker.clone())
+    }
+
+    /// The same for a program of this attempt's that is machine code, or loads some.
+    ///
+    /// # Errors
+    /// [`SandboxError::Host`] when it cannot be mounted.
+    pub fn stage_program(&self, owner: Owner, bytes: u64) -> Result<Staging, SandboxError> {
+        Staging::mount(self.staged(owner).join("program"), bytes, MountFlags::empty(), self.0.tracker.clone())
     }
 
     /// A tmpfs of `bytes` that two containers of this attempt write at the same time.

@@ -122,6 +122,7 @@ mod tests {
             binds: Vec::new(),
             output: OutputSpec { container: "/app/output".to_owned(), bytes: 1, inodes: 1, seed: None },
             shared: None,
+            relay: None,
             resources: profile.default_resources(),
             gpus,
             wall_clock: Duration::from_secs(1),

@@ -41,6 +41,7 @@ mod reaper;
 mod relay;
 mod restore;
 mod run;
+mod run_relay;
 mod run_slot;
 mod seccomp;
 mod shelf;
@@ -65,5 +66,6 @@ pub use profile::{Profile, ReadOnlyBind, Resources, RunSpec, SANDBOX_UID, Shared
 pub use reaper::Reaped;
 pub use relay::{Counted, HandedIn, Relay, RelayError, RelayLimits, RelayStream};
 pub use run::{End, RunOutcome};
+pub use run_relay::RunRelay;
 pub use snapshot::{Snapshot, SnapshotLimits};
 pub use tmpfs::{OutputDir, OutputSpec, SharedDir, Staging};

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::gpus::Gpus;
 use super::label::RunLabel;
 use super::log::LogChunk;
+use super::run_relay::RUN_SOCKET_DIR;
 use super::run_slot::APP;
 use super::tmpfs::OutputSpec;
 use super::warm::Kind;
@@ -141,6 +142,8 @@ pub struct RunSpec {
     pub output: OutputSpec,
     /// What it shares with the container that runs beside it.
     pub shared: Option<SharedBind>,
+    /// The directory with the socket of its relay ([`super::RunRelay`]), for an app that is asked questions.
+    pub relay: Option<PathBuf>,
     /// What it may use at a time.
     pub resources: Resources,
     /// The graphics processors it may use; ordinarily none.
@@ -163,9 +166,15 @@ impl RunSpec {
         self.resources.memory + self.output.bytes + shared + TMP.0 + SHM.0
     }
 
+    /// The relay's directory as it is mounted.
+    pub(super) fn relay_bind(&self) -> Option<ReadOnlyBind> {
+        self.relay.clone().map(|host| ReadOnlyBind { host, container: RUN_SOCKET_DIR.to_owned() })
+    }
+
     pub(super) fn check(&self) -> Result<(), SandboxError> {
         check_program(&self.command, &self.env, &self.resources)?;
-        let targets = self.binds.iter().map(|bind| &bind.container);
+        let relay = self.relay_bind().map(|bind| bind.container);
+        let targets = self.binds.iter().map(|bind| &bind.container).chain(&relay);
         let targets = targets.chain(self.shared.iter().map(|shared| &shared.container));
         check_targets(targets.chain([&self.output.container]), &self.workdir)
     }
@@ -264,6 +273,7 @@ pub(super) fn run_container(spec: &RunSpec, output: String, place: Place<'_>) ->
     if let Some(shared) = &spec.shared {
         mounts.push(bind_mount(shared.host.to_string_lossy().into_owned(), &shared.container, false));
     }
+    mounts.extend(spec.relay_bind().as_ref().map(read_only_mount));
     let memory_limit = spec.memory_limit();
     container(Held {
         image: &spec.image,

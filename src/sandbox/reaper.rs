@@ -68,6 +68,7 @@ impl Engine {
             }
         }
         self.reap_warm(&mut reaped)?;
+        reaped.directories += self.reap_relays();
         Ok(reaped)
     }
 

@@ -81,7 +81,9 @@ impl RunSlot {
     /// [`SandboxError::Host`]; the container is good for nothing then.
     pub(super) fn take_on(&self, spec: &RunSpec, output: &Path) -> Result<(), SandboxError> {
         let failed = |error| SandboxError::host("mount a run's directories in", self.path(), error);
-        let read = spec.binds.iter().map(|bind| (bind.host.as_path(), bind.container.as_str(), true));
+        let relay = spec.relay_bind();
+        let read = spec.binds.iter().chain(&relay);
+        let read = read.map(|bind| (bind.host.as_path(), bind.container.as_str(), true));
         let written = [(output, spec.output.container.as_str(), false)];
         let shared =
             spec.shared.iter().map(|shared| (shared.host.as_path(), shared.container.as_str(), false));

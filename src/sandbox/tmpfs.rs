@@ -250,9 +250,14 @@ impl SharedDir {
 pub struct Staging(Tmpfs);
 
 impl Staging {
-    pub(super) fn mount(path: PathBuf, bytes: u64, tracker: TaskTracker) -> Result<Self, SandboxError> {
+    pub(super) fn mount(
+        path: PathBuf,
+        bytes: u64,
+        flags: MountFlags,
+        tracker: TaskTracker,
+    ) -> Result<Self, SandboxError> {
         let inodes = (bytes / 4096).clamp(1024, 1 << 20);
-        Tmpfs::mount(path, (bytes, inodes), "mode=0755", MountFlags::NOEXEC, tracker).map(Self)
+        Tmpfs::mount(path, (bytes, inodes), "mode=0755", flags, tracker).map(Self)
     }
 
     /// The mount's directory. What is put there for a sandbox must be readable for everyone (files

@@ -368,7 +368,7 @@ async fn allowed(
     };
     if request.aim == Aim::Trial {
         let tasks = contest_db::tasks_of_phase(tx, phase.id).await?;
-        if tasks.iter().all(|t| t.definition.twin.is_none()) {
+        if tasks.iter().all(|t| !t.definition.has_trial()) {
             return Err(AcceptError::NoTwin);
         }
         if db::aimed_under_way(tx, team.id, Aim::Trial).await? >= TRIALS_AT_A_TIME {
@@ -497,7 +497,7 @@ pub(super) async fn start(
     // one closed run closes its siblings: which of them still wait tells when it ended
     let closed = purpose.may_close() && tasks.iter().any(|t| submission.kind.is_closed_by(&t.definition));
     for task in tasks {
-        if purpose == Purpose::Trial && task.definition.twin.is_none() {
+        if purpose == Purpose::Trial && !task.definition.has_trial() {
             continue;
         }
         let run = NewRun {

@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod actions;
+pub mod app;
 pub mod command;
 pub mod db;
 pub mod desk;

@@ -62,6 +62,8 @@ word! {
         Result = "result",
         /// A program.
         Code = "code",
+        /// A program that answers over HTTP.
+        App = "app",
     }
 }
 
@@ -328,6 +330,8 @@ pub struct Run {
     pub prediction_log: Option<String>,
     /// Object with the scoring step's log.
     pub scoring_log: Option<String>,
+    /// Object with what came of the public probes.
+    pub report: Option<String>,
     /// Our own fault that ended it or made it start again.
     pub fault: Option<String>,
 }

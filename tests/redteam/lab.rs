@@ -124,6 +124,7 @@ impl Lab {
                 seed: None,
             },
             shared: None,
+            relay: None,
             resources: Resources { cpus: 1.0, memory: 64 * MIB, pids: 64 },
             gpus: None,
             wall_clock: Duration::from_secs(60),

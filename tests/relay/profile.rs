@@ -45,6 +45,7 @@ async fn it_works_under_the_profile_of_runs() {
         binds: vec![ReadOnlyBind { host: socket, container: "/run/shuyu".to_owned() }],
         output: OutputSpec { container: "/app/output".to_owned(), bytes: 1 << 20, inodes: 10, seed: None },
         shared: None,
+        relay: None,
         resources: Resources { cpus: 1.0, memory: 64 << 20, pids: 64 },
         gpus: None,
         wall_clock: Duration::from_secs(120),

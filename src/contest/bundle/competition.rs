@@ -11,6 +11,7 @@ use super::tasks::{NO_INDEX, own_index};
 use crate::contest::definition::{
     BundlePath, CompetitionType, Definition, FactKind, FactQuestion, Page, Solution,
 };
+use crate::probing::suite::Suite;
 
 /// The image that Codabench runs programs in when a bundle names none.
 const DEFAULT_IMAGE: &str = "codalab/codalab-legacy:py37";
@@ -68,6 +69,10 @@ pub(super) struct Places {
     pub(super) twins: BTreeMap<i64, Place>,
     /// Columns by their key.
     pub(super) columns: BTreeMap<String, Place>,
+    /// Probes by the index of their task.
+    pub(super) probes: BTreeMap<i64, Place>,
+    /// What those files hold, likewise.
+    pub(super) suites: BTreeMap<i64, Vec<Suite>>,
 }
 
 impl<'a> Reader<'a> {

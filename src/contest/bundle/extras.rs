@@ -205,6 +205,7 @@ impl Reader<'_> {
             task.twin = Some(Twin { input, reference });
         }
         task.shared = section.flag("shared", false, &mut self.findings);
+        self.probes(&mut section, task);
         if let Some(limits) = section.section("resources", &mut self.findings) {
             task.resources = self.resources(limits);
         }

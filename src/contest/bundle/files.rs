@@ -139,6 +139,24 @@ impl Files {
         fs::read_to_string(self.root.join(path)).ok()
     }
 
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(super) fn bytes(&self, path: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.root.join(path))
+    }
+
+    /// The files directly in a folder (`""` for the bundle's root) whose names are wanted, in their order.
+    pub(super) fn in_folder(&self, folder: &str, wanted: impl Fn(&str) -> bool) -> Vec<BundlePath> {
+        let name_in = |path: &str| match folder {
+            "" => Some(path.to_owned()),
+            folder => path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned),
+        };
+        let fits = |path: &&String| name_in(path).is_some_and(|name| !name.contains('/') && wanted(&name));
+        self.entries.keys().filter(fits).cloned().collect()
+    }
+
     /// All files in the order of their paths.
     pub(super) fn into_manifest(self) -> Vec<FileEntry> {
         self.entries.into_values().collect()

@@ -84,52 +84,78 @@ impl fmt::Display for Report {
     }
 }
 
-/// Where findings gather while a bundle is read.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
+/// Where findings gather while a bundle, or another file that people write for us, is read.
+#[derive(Debug)]
+pub(crate) struct Findings {
     found: Vec<Finding>,
+    /// The file that is being read.
+    file: String,
+}
+
+impl Default for Findings {
+    /// For `competition.yaml`.
+    fn default() -> Self {
+        Self::about(COMPETITION_YAML)
+    }
 }
 
 /// The file that a competition is declared in.
-pub(super) const COMPETITION_YAML: &str = "competition.yaml";
+pub(crate) const COMPETITION_YAML: &str = "competition.yaml";
 
 /// Findings beyond this number are counted, not listed: a page of them helps nobody.
 const MOST_FINDINGS: usize = 500;
 
-/// Where in `competition.yaml` something stands.
+/// Where in the file that is being read something stands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Key, such as `phases[1].end`.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Line, counted from 1.
-    pub(super) line: Option<u64>,
+    pub(crate) line: Option<u64>,
 }
 
 impl Findings {
-    /// Records an error in `competition.yaml`.
-    pub(super) fn error(
-        &mut self,
-        code: &str,
-        at: &Place,
-        problem: impl Into<String>,
-        mend: impl Into<String>,
-    ) {
-        self.record(Severity::Error, code, COMPETITION_YAML, at, problem.into(), mend.into());
+    /// None yet about a file.
+    pub(crate) fn about(file: &str) -> Self {
+        Self { found: Vec::new(), file: file.to_owned() }
     }
 
-    /// Records a warning in `competition.yaml`.
-    pub(super) fn warn(
+    /// The file that is being read.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Takes those of another file over.
+    pub(crate) fn take_over(&mut self, others: Self) {
+        self.found.extend(others.found);
+    }
+
+    /// Records an error in the file that is being read.
+    pub(crate) fn error(
         &mut self,
         code: &str,
         at: &Place,
         problem: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        self.record(Severity::Warning, code, COMPETITION_YAML, at, problem.into(), mend.into());
+        let file = self.file.clone();
+        self.record(Severity::Error, code, &file, at, problem.into(), mend.into());
+    }
+
+    /// Records a warning in the file that is being read.
+    pub(crate) fn warn(
+        &mut self,
+        code: &str,
+        at: &Place,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        let file = self.file.clone();
+        self.record(Severity::Warning, code, &file, at, problem.into(), mend.into());
     }
 
     /// Records a finding about any file of the bundle.
-    pub(super) fn record(
+    pub(crate) fn record(
         &mut self,
         severity: Severity,
         code: &str,
@@ -151,17 +177,17 @@ impl Findings {
     }
 
     /// Whether an error was recorded.
-    pub(super) fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         self.found.iter().any(|finding| finding.severity == Severity::Error)
     }
 
     /// Whether an error was recorded about exactly this key.
-    pub(super) fn has_errors_at(&self, key: &str) -> bool {
+    pub(crate) fn has_errors_at(&self, key: &str) -> bool {
         self.found.iter().any(|finding| finding.severity == Severity::Error && finding.key == key)
     }
 
     /// Puts errors first, then warnings, then notes, each in the order of lines.
-    pub(super) fn into_report(mut self) -> Report {
+    pub(crate) fn into_report(mut self) -> Report {
         self.found.sort_by_key(|finding| (finding.severity, finding.line.unwrap_or(u64::MAX)));
         if self.found.len() > MOST_FINDINGS {
             let more = self.found.len() - MOST_FINDINGS;

@@ -89,9 +89,10 @@ impl Reader<'_> {
                 );
                 self.findings.warn("shared-not-allowed", &at, problem, mend);
             }
+            self.check_probes(task, definition);
             self.check_leaks(task, definition, &at);
             self.check_twin(task);
-            if task.input == InputVisibility::Hidden && task.twin.is_none() {
+            if task.input == InputVisibility::Hidden && !task.has_trial() {
                 let problem = "the input is hidden and there is no twin: a participant whose program fails \
                                learns nothing about why";
                 let mend = format!(
@@ -167,9 +168,10 @@ impl Reader<'_> {
     fn check_scoring(&mut self, task: &Task, definition: &Definition, at: &Place) {
         let key = |name: &str| Place { key: format!("{}.{name}", at.key), line: at.line };
         match (&task.scoring_program, task.metrics.is_empty()) {
+            (None, true) if task.takes_apps() => {}
             (None, true) => {
                 let problem = format!("the task `{}` has neither a scoring program nor a metric", task.name);
-                let mend = "add `scoring_program`, or a native metric in `shuyu.tasks`";
+                let mend = "add `scoring_program`, or a native metric or probes in `shuyu.tasks`";
                 self.findings.error("scoring-missing", &key("scoring_program"), problem, mend);
             }
             (Some(program), true) => self.check_command(program, "scoring_program", at),

@@ -12,12 +12,13 @@ mod dates;
 pub mod diff;
 mod extras;
 mod files;
-mod finding;
+pub(crate) mod finding;
 mod lint;
-mod node;
+pub(crate) mod node;
 mod phases;
+mod probes;
 pub(crate) mod quantity;
-mod section;
+pub(crate) mod section;
 mod tasks;
 pub mod write;
 

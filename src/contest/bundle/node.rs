@@ -5,21 +5,21 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
-use super::finding::{COMPETITION_YAML, Findings, Place, Severity};
+use super::finding::{Findings, Place};
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Line, counted from 1; `None` where the parser lost it.
-    pub(super) line: Option<u64>,
+    pub(crate) line: Option<u64>,
     /// The value.
-    pub(super) value: Value,
+    pub(crate) value: Value,
 }
 
 /// What a YAML node may be here. Scalars that are not text keep how they were written, for places
 /// that want text (`title: 2024`).
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// `null`, `~` or nothing.
     Null,
     /// A boolean of YAML 1.1.
@@ -38,7 +38,7 @@ pub(super) enum Value {
 
 impl Value {
     /// What it is, for messages.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(..) => "true or false",
@@ -51,7 +51,7 @@ impl Value {
     }
 
     /// The same as JSON, for keys whose meaning another room knows.
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match self {
             Self::Null => Json::Null,
@@ -70,7 +70,7 @@ impl Value {
 
 /// Parses YAML within bounds. What is wrong becomes a finding with its line, its column and the text
 /// around it; duplicate keys a warning, for the last one counts, as with PyYAML.
-pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
+pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
@@ -93,7 +93,7 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => Some(node(raw, text, &Place::default(), findings)),
         Err(error) => {
-            let shown = error.to_string().replace("<input>", COMPETITION_YAML);
+            let shown = error.to_string().replace("<input>", findings.file());
             let location = error.location();
             let line = location.map(|location| location.line()).filter(|line| *line > 0);
             let column = location.map_or(0, |location| location.column());
@@ -103,7 +103,7 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
                 None => format!("not valid YAML:\n{shown}"),
             };
             let mend = "correct the line shown; indent with spaces and quote text that holds `: ` or `#`";
-            findings.record(Severity::Error, "yaml-broken", COMPETITION_YAML, &at, problem, mend.to_owned());
+            findings.error("yaml-broken", &at, problem, mend);
             None
         }
     }
@@ -181,7 +181,7 @@ fn mapping(
 }
 
 /// `phases[1]` and `end` make `phases[1].end`.
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 

@@ -5,16 +5,16 @@ use super::finding::{Findings, Place};
 use super::node::{Node, Value, join};
 
 /// A mapping of the file being read.
-pub(super) struct Section<'n> {
+pub(crate) struct Section<'n> {
     /// Where the mapping stands.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     entries: &'n [(String, Node)],
     asked: Vec<&'static str>,
 }
 
 impl<'n> Section<'n> {
     /// The node as a mapping; anything else is an error.
-    pub(super) fn of(node: &'n Node, place: Place, findings: &mut Findings) -> Option<Self> {
+    pub(crate) fn of(node: &'n Node, place: Place, findings: &mut Findings) -> Option<Self> {
         match &node.value {
             Value::Map(entries) => Some(Self { place, entries, asked: Vec::new() }),
             other => {
@@ -25,26 +25,26 @@ impl<'n> Section<'n> {
     }
 
     /// Where a key of this mapping stands; the mapping's own line when the key is missing.
-    pub(super) fn at(&self, key: &str) -> Place {
+    pub(crate) fn at(&self, key: &str) -> Place {
         let line = self.entries.iter().find(|(name, _)| name == key).and_then(|(_, node)| node.line);
         Place { key: join(&self.place.key, key), line: line.or(self.place.line) }
     }
 
     /// The value of a key; `None` when it is missing or null.
-    pub(super) fn get(&mut self, key: &'static str) -> Option<&'n Node> {
+    pub(crate) fn get(&mut self, key: &'static str) -> Option<&'n Node> {
         self.asked.push(key);
         let node = self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)?;
         (node.value != Value::Null).then_some(node)
     }
 
     /// Whether the key stands there at all, be it with null.
-    pub(super) fn has(&mut self, key: &'static str) -> bool {
+    pub(crate) fn has(&mut self, key: &'static str) -> bool {
         self.asked.push(key);
         self.entries.iter().any(|(name, _)| name == key)
     }
 
     /// All keys and values, for mappings whose keys are the author's; they all count as asked for.
-    pub(super) fn all(self) -> impl Iterator<Item = (&'n str, Place, &'n Node)> {
+    pub(crate) fn all(self) -> impl Iterator<Item = (&'n str, Place, &'n Node)> {
         let path = self.place.key;
         self.entries
             .iter()
@@ -52,7 +52,7 @@ impl<'n> Section<'n> {
     }
 
     /// Text; numbers and booleans count as they were written.
-    pub(super) fn text(&mut self, key: &'static str, findings: &mut Findings) -> Option<String> {
+    pub(crate) fn text(&mut self, key: &'static str, findings: &mut Findings) -> Option<String> {
         let node = self.get(key)?;
         let text = scalar_text(node);
         if text.is_none() {
@@ -62,7 +62,7 @@ impl<'n> Section<'n> {
     }
 
     /// Text that must be there and not blank; an error and empty text otherwise.
-    pub(super) fn required_text(&mut self, key: &'static str, findings: &mut Findings) -> String {
+    pub(crate) fn required_text(&mut self, key: &'static str, findings: &mut Findings) -> String {
         if self.get(key).is_none() {
             missing(&self.at(key), findings);
             return String::new();
@@ -75,7 +75,7 @@ impl<'n> Section<'n> {
     }
 
     /// True or false; `"true"`, `yes`, `1` and the like count, as they do in Codabench.
-    pub(super) fn flag(&mut self, key: &'static str, default: bool, findings: &mut Findings) -> bool {
+    pub(crate) fn flag(&mut self, key: &'static str, default: bool, findings: &mut Findings) -> bool {
         let Some(node) = self.get(key) else { return default };
         let text = scalar_text(node).unwrap_or_default().to_ascii_lowercase();
         match (&node.value, text.as_str()) {
@@ -90,7 +90,7 @@ impl<'n> Section<'n> {
     }
 
     /// A whole number, also one written in quotes.
-    pub(super) fn whole(&mut self, key: &'static str, findings: &mut Findings) -> Option<i64> {
+    pub(crate) fn whole(&mut self, key: &'static str, findings: &mut Findings) -> Option<i64> {
         let node = self.get(key)?;
         let whole = whole_number(node);
         if whole.is_none() {
@@ -100,7 +100,7 @@ impl<'n> Section<'n> {
     }
 
     /// A whole number from 0 to 2³² − 1.
-    pub(super) fn count(&mut self, key: &'static str, default: u32, findings: &mut Findings) -> u32 {
+    pub(crate) fn count(&mut self, key: &'static str, default: u32, findings: &mut Findings) -> u32 {
         let Some(whole) = self.whole(key, findings) else { return default };
         u32::try_from(whole).unwrap_or_else(|_| {
             let problem = format!("{whole} is not a count");
@@ -115,7 +115,7 @@ impl<'n> Section<'n> {
     }
 
     /// A finite number above 0.
-    pub(super) fn positive(&mut self, key: &'static str, findings: &mut Findings) -> Option<f64> {
+    pub(crate) fn positive(&mut self, key: &'static str, findings: &mut Findings) -> Option<f64> {
         let node = self.get(key)?;
         let number = match &node.value {
             Value::Int(value, _) => Some(*value as f64),
@@ -130,7 +130,7 @@ impl<'n> Section<'n> {
     }
 
     /// The items of a list; a missing or null one is empty, anything else an error.
-    pub(super) fn list(&mut self, key: &'static str, findings: &mut Findings) -> Vec<(Place, &'n Node)> {
+    pub(crate) fn list(&mut self, key: &'static str, findings: &mut Findings) -> Vec<(Place, &'n Node)> {
         let Some(node) = self.get(key) else { return Vec::new() };
         let at = self.at(key);
         let Value::List(items) = &node.value else {
@@ -143,7 +143,7 @@ impl<'n> Section<'n> {
     }
 
     /// A list of whole numbers, also written as text `1,2`; what is none of these is an error.
-    pub(super) fn wholes(&mut self, key: &'static str, findings: &mut Findings) -> Vec<i64> {
+    pub(crate) fn wholes(&mut self, key: &'static str, findings: &mut Findings) -> Vec<i64> {
         if let Some(Node { value: Value::Text(text), .. }) = self.get(key) {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             if let Ok(wholes) = parts.map(str::parse).collect() {
@@ -164,13 +164,13 @@ impl<'n> Section<'n> {
     }
 
     /// A mapping under a key.
-    pub(super) fn section(&mut self, key: &'static str, findings: &mut Findings) -> Option<Section<'n>> {
+    pub(crate) fn section(&mut self, key: &'static str, findings: &mut Findings) -> Option<Section<'n>> {
         let node = self.get(key)?;
         Section::of(node, self.at(key), findings)
     }
 
     /// One of a few words, compared exactly.
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &mut self,
         key: &'static str,
         words: &[(&str, T)],
@@ -191,7 +191,7 @@ impl<'n> Section<'n> {
     }
 
     /// Warns of every key that nobody asked for.
-    pub(super) fn finish(self, findings: &mut Findings) {
+    pub(crate) fn finish(self, findings: &mut Findings) {
         for (name, node) in self.entries {
             if self.asked.iter().any(|asked| asked == name) {
                 continue;
@@ -218,7 +218,7 @@ impl<'n> Section<'n> {
 }
 
 /// Text of a scalar as it was written.
-pub(super) fn scalar_text(node: &Node) -> Option<String> {
+pub(crate) fn scalar_text(node: &Node) -> Option<String> {
     match &node.value {
         Value::Text(text) | Value::Bool(_, text) | Value::Int(_, text) | Value::Float(_, text) => {
             Some(text.clone())
@@ -228,7 +228,7 @@ pub(super) fn scalar_text(node: &Node) -> Option<String> {
 }
 
 /// A whole number, also one written in quotes.
-pub(super) fn whole_number(node: &Node) -> Option<i64> {
+pub(crate) fn whole_number(node: &Node) -> Option<i64> {
     match &node.value {
         Value::Int(whole, _) => Some(*whole),
         Value::Text(text) => text.trim().parse().ok(),
@@ -237,13 +237,13 @@ pub(super) fn whole_number(node: &Node) -> Option<i64> {
 }
 
 /// Records that a value is of the wrong kind.
-pub(super) fn wrong_kind(place: &Place, value: &Value, wanted: &str, findings: &mut Findings) {
+pub(crate) fn wrong_kind(place: &Place, value: &Value, wanted: &str, findings: &mut Findings) {
     let problem = format!("here stands {}, where {wanted} is wanted", value.kind());
     findings.error("wrong-kind", place, problem, format!("write {wanted}"));
 }
 
 /// Records that a required key is missing.
-pub(super) fn missing(place: &Place, findings: &mut Findings) {
+pub(crate) fn missing(place: &Place, findings: &mut Findings) {
     let key = place.key.rsplit('.').next().unwrap_or_default();
     findings.error("missing-key", place, format!("`{key}` is required"), format!("add `{key}`"));
 }

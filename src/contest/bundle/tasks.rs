@@ -69,6 +69,7 @@ impl Reader<'_> {
             hidden_set: None,
             twin: None,
             resources: Resources::default(),
+            probes: Vec::new(),
         }
     }
 }

@@ -274,6 +274,7 @@ fn task_extras(task: &Task) -> Result<Value, WriteError> {
         "hidden_set": task.hidden_set,
         "twin": task.twin.as_ref().map(|twin| json!({ "input": twin.input, "reference": twin.reference })),
         "shared": task.shared.then_some(true),
+        "probes": task.takes_apps().then(|| task.probes.iter().map(|file| &file.path).collect::<Vec<_>>()),
         "resources": resources,
     }))
 }

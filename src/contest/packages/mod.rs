@@ -14,6 +14,7 @@ mod verdicts;
 mod wheel;
 
 use std::fs::{self, File};
+use std::io::Seek as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -380,6 +381,22 @@ impl Room {
             false => Err(PackageError::TooMuch),
         }
     }
+}
+
+/// Checks a wheel that a submission brings along and unpacks what it installs into a directory, beside others.
+///
+/// # Errors
+/// [`WheelError`], also where another has put a file at the same place.
+pub fn lay_out_wheel(mut file: File, name: &str, dest: &Path) -> Result<(), WheelError> {
+    let again = |source| {
+        WheelError::Archive(crate::submission::unpack::UnpackError::Io {
+            entry: "the wheel".to_owned(),
+            source,
+        })
+    };
+    wheel::check(file.try_clone().map_err(again)?, name)?;
+    file.rewind().map_err(again)?;
+    wheel::unpack(file, dest)
 }
 
 /// Opens the wheel at `path` and unpacks what it installs into an empty directory.

@@ -61,6 +61,7 @@ fn run(row: &AnyRow) -> Result<Run, StoreError> {
         scoring_end: row.text_or_null("scoring_end")?,
         prediction_log: row.text_or_null("prediction_log")?,
         scoring_log: row.text_or_null("scoring_log")?,
+        report: row.text_or_null("report")?,
         fault: row.text_or_null("fault")?,
     })
 }
@@ -225,7 +226,7 @@ pub async fn finish(
     let done = sqlx::query(
         "UPDATE runs SET state = $3, step = 'done', finished_at = $4, lease_until = NULL, \
          prediction_end = $5, scoring_end = $6, prediction_log = $7, scoring_log = $8, \
-         exact_scores = $9, cpu_ms = $10, memory_peak = $11, fault = $12, closed = $13, told_at = $14 \
+         exact_scores = $9, cpu_ms = $10, memory_peak = $11, fault = $12, closed = $13, told_at = $14, report = $15 \
          WHERE id = $1 AND fence = $2 AND state = 'running'",
     )
     .bind(id.to_string())
@@ -242,6 +243,7 @@ pub async fn finish(
     .bind(ending.fault.clone())
     .bind(i64::from(closed))
     .bind((!closed).then(|| now.as_millisecond()))
+    .bind(ending.report.clone())
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)

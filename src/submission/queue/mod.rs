@@ -112,6 +112,7 @@ pub async fn enqueue(tx: &mut Tx, clock: &Clock, entropy: Entropy, new: NewRun) 
         prediction_end: None,
         scoring_end: None,
         prediction_log: None,
+        report: None,
         scoring_log: None,
         fault: None,
     };
@@ -200,6 +201,8 @@ pub struct Ending {
     pub prediction_log: Option<String>,
     /// Object with the scoring step's log.
     pub scoring_log: Option<String>,
+    /// Object with what came of the public probes.
+    pub report: Option<String>,
     /// Sealed object with the exact scores.
     pub exact_scores: Option<String>,
     /// Processor time used, in milliseconds.

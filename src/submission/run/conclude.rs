@@ -228,7 +228,7 @@ async fn follow(
         let runs = queue::db::of_submission(tx, submission.id).await?;
         for run in newest(&runs, Purpose::Score) {
             let task = contest_db::task_by_id(tx, run.task).await?;
-            let has_twin = task.is_some_and(|task| task.definition.twin.is_some());
+            let has_twin = task.is_some_and(|task| task.definition.has_trial());
             // a rescore that was told since is no new failure
             let repeated = runs
                 .iter()

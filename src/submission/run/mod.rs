@@ -6,6 +6,7 @@
 //! in plain lies on a tmpfs that is gone when it ends. A run on hidden input is *closed*: nothing of
 //! it is written where its author could read it.
 
+mod app;
 mod beside;
 mod cache;
 mod conclude;
@@ -216,6 +217,10 @@ impl Carrier {
         let kind = laid.kind();
         if cancel.is_cancelled() {
             return Ok(Report { kind, outcome: Outcome::Cancelled, ending });
+        }
+        if let Some(manifest) = laid.manifest() {
+            let outcome = app::probe(self, job, desk, (&laid, manifest), cancel, &mut ending).await?;
+            return Ok(Report { kind, outcome, ending });
         }
         if let Some(outcome) = predict::predict(self, job, desk, &laid, cancel, &mut ending).await? {
             return Ok(Report { kind, outcome, ending });

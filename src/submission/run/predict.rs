@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::prepare::{self, Desk, Laid};
 use super::{Carrier, Job, Outcome, RunError};
 use crate::airlock::lane1;
+use crate::contest::definition;
 use crate::contest::packages::PackageSet;
 use crate::sandbox::{
     CollectLimits, End, LogChunk, OutputSpec, Profile, ReadOnlyBind, Resources, RunLabel, RunSpec,
@@ -261,11 +262,22 @@ pub(super) async fn container(
     job: &Job,
     profile: Profile,
     command: Vec<String>,
+    binds: Vec<ReadOnlyBind>,
+    seed: Option<&Path>,
+) -> Result<RunSpec, RunError> {
+    container_of(carrier, job, (profile, &job.task.definition.resources), command, binds, seed).await
+}
+
+/// The same with other resources than the task's.
+pub(super) async fn container_of(
+    carrier: &Carrier,
+    job: &Job,
+    (profile, declared): (Profile, &definition::Resources),
+    command: Vec<String>,
     mut binds: Vec<ReadOnlyBind>,
     seed: Option<&Path>,
 ) -> Result<RunSpec, RunError> {
     binds.extend(packages(carrier, job, profile).await?);
-    let declared = &job.task.definition.resources;
     let own = profile.default_resources();
     let step = match (profile, job.on_twin()) {
         (Profile::Submission, false) => ContainerStep::Prediction,
@@ -289,6 +301,7 @@ pub(super) async fn container(
             seed: seed.map(Path::to_owned),
         },
         shared: None,
+        relay: None,
         resources: Resources { cpus: declared.cpus, memory: declared.memory, pids },
         gpus: carrier.gpus.of(&job.competition.slug).filter(|_| profile == Profile::Submission),
         wall_clock: job.limit(),
@@ -326,7 +339,7 @@ pub(super) async fn note_step(
 
 /// Follows a run's output live, unless it is sealed, or of a program from inside a sandbox: that is counted
 /// as content shown when it is shown.
-fn follow(
+pub(super) fn follow(
     carrier: &Carrier,
     job: &Job,
     mut spec: RunSpec,
@@ -401,7 +414,7 @@ pub(super) async fn keep_log(
 }
 
 /// Copies regular files from one directory of ours to another.
-fn copy_tree(from: &Path, to: &Path) -> Result<(), RunError> {
+pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<(), RunError> {
     let failed = |e: std::io::Error| RunError::io("copying predictions", &e);
     for entry in std::fs::read_dir(from).map_err(failed)? {
         let entry = entry.map_err(failed)?;

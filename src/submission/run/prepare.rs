@@ -9,6 +9,7 @@ use crate::contest::definition::InputVisibility;
 use crate::contest::model::{FileKind, StoredFile};
 use crate::sandbox::Staging;
 use crate::store::ObjectKey;
+use crate::submission::app::{self, Manifest};
 use crate::submission::command::{CommandError, METADATA_NAMES, read_metadata};
 use crate::submission::model::{Kind, Reason};
 use crate::submission::unpack::detect::{DetectError, LaidOut, SubmissionKind, lay_out};
@@ -47,20 +48,27 @@ impl Desk {
 /// The submission's files, and what they are.
 pub(super) struct Laid {
     pub files: LaidOut,
+    /// Of an app, how it is started.
+    manifest: Option<Manifest>,
 }
 
 impl Laid {
     pub fn kind(&self) -> Kind {
         match self.files.kind {
+            SubmissionKind::App { .. } => Kind::App,
             SubmissionKind::Code { .. } => Kind::Code,
             SubmissionKind::Result => Kind::Result,
         }
     }
 
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
     pub fn command(&self) -> Option<&str> {
         match &self.files.kind {
             SubmissionKind::Code { command } => command.as_deref(),
-            SubmissionKind::Result => None,
+            SubmissionKind::App { .. } | SubmissionKind::Result => None,
         }
     }
 }
@@ -98,7 +106,17 @@ pub(super) async fn lay_out_submission(
         }
         Err(error) => return Ok(Err(Reason::new(error.code(), error.to_string()))),
     };
-    let laid = Laid { files };
+    let manifest = match &files.kind {
+        SubmissionKind::App { manifest } => match app::read(manifest) {
+            Ok(manifest) => Some(manifest),
+            Err(why) => return Ok(Err(Reason::new("app-manifest", why))),
+        },
+        _ => None,
+    };
+    let laid = Laid { files, manifest };
+    if let Some(reason) = not_taken(job, laid.kind()) {
+        return Ok(Err(reason));
+    }
     if laid.kind() == Kind::Code && job.phase.definition.accepts_only_result_submissions {
         let text = "this phase takes results only (.csv, .parquet, or a zip of them without metadata.yaml)";
         return Ok(Err(Reason::new("results-only", text)));
@@ -119,6 +137,22 @@ pub(super) async fn lay_out_submission(
         return Ok(Err(without_command(&laid.files.root)));
     }
     Ok(Ok(laid))
+}
+
+/// Why the task does not take a submission of this kind.
+fn not_taken(job: &Job, kind: Kind) -> Option<Reason> {
+    match (job.task.definition.takes_apps(), kind == Kind::App) {
+        (true, false) => {
+            let text = "this task takes apps: a zip with app.yaml, which says how the app is started and on which \
+                        port it listens";
+            Some(Reason::new("app-wanted", text))
+        }
+        (false, true) => {
+            let text = "this task takes no apps (a zip with app.yaml); its page says what it takes";
+            Some(Reason::new("no-apps", text))
+        }
+        _ => None,
+    }
 }
 
 /// Why a program has no command: its metadata file cannot be read, or has none.

@@ -51,7 +51,7 @@ fn program_columns(board: &Leaderboard) -> Vec<ColumnRule> {
         .collect()
 }
 
-fn audience(column: &Column) -> ColumnAudience {
+pub(super) fn audience(column: &Column) -> ColumnAudience {
     if column.hidden { ColumnAudience::Organizer } else { ColumnAudience::Team }
 }
 

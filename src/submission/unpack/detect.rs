@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::{UnpackError, UnpackLimits, Unpacked, shown, unpack_zip};
+use crate::submission::app::{MANIFEST, MANIFEST_BYTES};
 use crate::submission::command::{METADATA_NAMES, command_of};
 
 /// A submission laid out as files, and what it is.
@@ -24,6 +25,11 @@ pub struct LaidOut {
 /// What a submission is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubmissionKind {
+    /// A program that answers over HTTP: it has an `app.yaml`.
+    App {
+        /// The text of that file.
+        manifest: String,
+    },
     /// A program: it has a metadata file. Without a command an ingestion program must run it.
     Code {
         /// The command before substitution.
@@ -129,6 +135,11 @@ pub fn lay_out(
 pub fn detect(unpacked: &Path) -> io::Result<(SubmissionKind, PathBuf)> {
     let mut places = vec![unpacked.to_owned()];
     places.extend(only_folder(unpacked)?);
+    for place in &places {
+        if let Some(manifest) = text_of(&place.join(MANIFEST), MANIFEST_BYTES)? {
+            return Ok((SubmissionKind::App { manifest }, place.clone()));
+        }
+    }
     for place in places {
         if let Some(command) = command_in(&place)? {
             return Ok((SubmissionKind::Code { command }, place));
@@ -143,14 +154,21 @@ pub(crate) fn command_in(directory: &Path) -> io::Result<Option<Option<String>>>
     /// A metadata file is a few lines; what stands beyond is not read.
     const METADATA_BYTES: u64 = 64 << 10;
     for name in METADATA_NAMES {
-        let path = directory.join(name);
-        if path.symlink_metadata().is_ok_and(|data| data.is_file()) {
-            let mut text = Vec::new();
-            File::open(path)?.take(METADATA_BYTES).read_to_end(&mut text)?;
-            return Ok(Some(command_of(&String::from_utf8_lossy(&text))));
+        if let Some(text) = text_of(&directory.join(name), METADATA_BYTES)? {
+            return Ok(Some(command_of(&text)));
         }
     }
     Ok(None)
+}
+
+/// The beginning of a regular file, as text; `None` where there is none.
+fn text_of(path: &Path, most: u64) -> io::Result<Option<String>> {
+    if !path.symlink_metadata().is_ok_and(|data| data.is_file()) {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut text)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// The one folder that everything stands in, apart from what macOS adds.

@@ -331,7 +331,7 @@ fn task_line(task: &definition::Task) -> TaskLine {
         name: task.name.clone(),
         description: task.description.clone(),
         input: task.input,
-        has_twin: task.twin.is_some(),
+        has_twin: task.has_trial(),
     }
 }
 

@@ -109,7 +109,7 @@ async fn show(
         .with("results_only", &phase.definition.accepts_only_result_submissions)
         .with("quota", &quota)
         .with("tasks", &views)
-        .with("trial", &tasks.iter().any(|task| task.definition.twin.is_some()))
+        .with("trial", &tasks.iter().any(|task| task.definition.has_trial()))
         .with("columns", &columns_of_all(&views))
         .with("questions", &questions)
         .with("endings", &endings.join(","))
@@ -164,7 +164,7 @@ async fn task_view(app: &App, hall: &Hall, task: &Task) -> Result<TaskView, Page
         name: hall.named(&key, &d.name).to_owned(),
         description: hall.named(&format!("{key}.description"), &d.description).to_owned(),
         hidden_input: d.closes_programs(),
-        twin: d.twin.is_some(),
+        twin: d.has_trial(),
         rows,
         metrics: d.metrics.iter().map(|metric| metric.name.to_string()).collect(),
         columns,
