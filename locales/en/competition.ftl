@@ -197,6 +197,7 @@ make-private = Make private
 kind = Kind
 kind-unknown = not known yet
 kind-result = result
+kind-app = app
 kind-code = code
 quota-word = Quota
 counts = counts
@@ -356,5 +357,69 @@ reason-metadata-unreadable = metadata.yaml cannot be read
     .mend = Write it as YAML; see the details.
 reason-zip = The zip was refused
     .mend = See the details, pack it anew and submit again.
+reason-app-manifest = app.yaml has faults
+    .mend = Mend what is listed below, and submit again.
+reason-app-wanted = This task takes apps only
+    .mend = Submit a zip with app.yaml.
+reason-no-apps = This task takes no apps
+    .mend = See the task, and submit what it asks for.
+reason-app-not-up = The app did not get ready
+    .mend = Check port, health and start_timeout in app.yaml and read the log; try a trial run.
+reason-app-ended = The app ended after its start
+    .mend = It has to run until it is stopped; read its log.
+reason-app-resources = It asks for more than the task gives
+    .mend = Ask for less under resources in app.yaml, or leave it out.
+reason-app-command = The command cannot be run
+    .mend = Check command in app.yaml.
+reason-app-static = There is no such folder
+    .mend = Check static in app.yaml.
+reason-app-wheel = A package that it brings cannot be used
+    .mend = See below.
+reason-probes-unreadable = The probes cannot be read
+    .mend = Ask the organizer to mend the competition and score again.
 reason-other = It could not be completed
     .mend = See the details.
+
+# Apps and their probes
+probes = Public probes
+probes-passed = { $passed } of { $total } passed
+probes-hidden = { $count ->
+    [one] One hidden probe counts
+   *[other] { $count } hidden probes count
+ } towards the score; nothing is told of them one by one.
+probe-passed = passed
+probe-failed = failed
+probe-expected = expected
+probe-found = found
+probe-left = { $count ->
+    [one] One more step was
+   *[other] { $count } more steps were
+ } not made.
+latency-10ms = within 10 ms
+latency-30ms = within 30 ms
+latency-100ms = within 100 ms
+latency-300ms = within 300 ms
+latency-1s = within 1 s
+latency-3s = within 3 s
+latency-slower = more than 3 s
+unmet-status = Status
+unmet-header = Header
+unmet-json = JSON
+unmet-schema = JSON Schema
+unmet-body = Body
+unmet-digest = Digest of the body
+unmet-latency = Time
+unmet-capture = Value for the next step
+ask-refused = nothing listens on the port
+ask-gone = the app has ended
+ask-no-connection = no connection in time
+ask-timed-out = no whole answer in time
+ask-too-large = the answer is too long
+ask-headers = too many headers, or too long ones
+ask-broken = the connection closed before the answer was whole
+ask-malformed = the answer is not HTTP
+ask-upgrade = the app switched protocols unasked
+ask-not-asked = the request could not be made
+expected-app = An app: a zip with app.yaml, which says how it is started and on which port it listens.
+expected-app-hint = It runs in a container without network and listens on a port of 127.0.0.1; once it is ready, the health path answers with a status below 400.
+app-on-hidden = You are told what came of each public probe. Hidden probes only count towards the score, and the log is not shown: a trial run shows it.

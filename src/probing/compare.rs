@@ -314,3 +314,130 @@ pub fn capture(
     }
     Ok(captured)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::probing::read;
+    use crate::probing::suite::Step;
+
+    /// The first step of a probe that expects this.
+    fn step(expect: &str) -> Step {
+        let text = format!(
+            "visibility: public\nprobes:\n- name: p\n  each: {{seed: 1, values: {{sum: [12], word: [AA]}}}}\n  request: GET /\n  expect: {expect}\n"
+        );
+        let (suite, findings) = read::suite("p.yaml", &text, &mut |_| {
+            Ok(Arc::from(&b"{\"type\":\"object\",\"required\":[\"a\"]}"[..]))
+        });
+        let report = findings.into_report();
+        suite.unwrap_or_else(|| panic!("{report}")).probes.remove(0).steps.remove(0)
+    }
+
+    fn answer(body: &str) -> Answer {
+        Answer {
+            status: 200,
+            headers: vec![
+                ("content-type".to_owned(), "application/json".to_owned()),
+                ("x-a".to_owned(), "1".to_owned()),
+            ],
+            body: body.to_owned().into(),
+            took: Duration::from_millis(20),
+        }
+    }
+
+    fn holds(expect: &str, body: &str) -> bool {
+        let bindings = Bindings::from([("sum".to_owned(), json!("12")), ("word".to_owned(), json!("AA"))]);
+        unmet(&step(expect).expect, &answer(body), &bindings).is_empty()
+    }
+
+    #[test]
+    fn each_expectation_holds_where_it_should_and_nowhere_else() {
+        let body = r#"{"a": 12.04, "n": null, "list": [1, 2, 3], "items": [{"id": 1, "name": "AA"}, {"id": 2, "name": "BB"}], "text": "über 12 min"}"#;
+        let cases = [
+            ("{status: 200}", true),
+            ("{status: [201, 2xx]}", true),
+            ("{status: 4xx}", false),
+            ("{headers: {Content-Type: application/json}}", true),
+            ("{headers: {content-type: {matches: '^text/'}}}", false),
+            ("{headers: {x-b: {present: false}, x-a: {present: true}}}", true),
+            ("{headers: {x-b: ''}}", false),
+            ("{json: [{path: $.a, equals: 12, tolerance: 0.05}]}", true),
+            ("{json: [{path: $.a, equals: 12, relative: 0.001}]}", false),
+            ("{json: [{path: $.a, equals: 12}]}", false),
+            ("{json: [{path: $.a, equals: '{{sum}}', tolerance: 0.05}]}", true),
+            ("{json: [{path: $.a, equals: '12.04'}]}", true),
+            ("{json: [{path: $.n, equals: null}]}", true),
+            ("{json: [{path: $.missing, equals: null}]}", false),
+            ("{json: [{path: $.missing, equals: []}]}", true),
+            ("{json: [{path: $.missing, exists: false}, {path: $.n, exists: true}]}", true),
+            ("{json: [{path: '$.items[*].id', equals: [1, 2]}]}", true),
+            ("{json: [{path: '$.items[*].id', length: 2}]}", true),
+            ("{json: [{path: '$.items[?@.name == \"{{word}}\"].id', equals: 1}]}", true),
+            ("{json: [{path: $.list, contains: 3}, {path: $.list, contains: 4}]}", false),
+            ("{json: [{path: $.text, contains: 12, matches: '[0-9]+ min'}]}", false),
+            ("{json: [{path: $.text, contains: '12', matches: '[0-9]+ min', length: 11}]}", true),
+            ("{json: [{path: $.a, min: 12, max: 13, type: number}]}", true),
+            ("{json: [{path: $.a, type: integer}]}", false),
+            ("{json: [{path: $.list, equals: [1, 2.0, 3]}]}", true),
+            ("{schema: {type: object, required: [a, zzz]}}", false),
+            ("{schema: schema.json}", true),
+            ("{body: {contains: '{{sum}}', lacks: error}}", true),
+            ("{body: [{matches: 'ü'}, {lacks: min}]}", false),
+            ("{within: 30ms}", true),
+            ("{within: 10ms}", false),
+        ];
+        for (expect, wanted) in cases {
+            assert_eq!(holds(expect, body), wanted, "{expect}");
+        }
+        assert!(!holds("{json: [{path: $.a, exists: true}]}", "<html>"), "what is no JSON has no paths");
+        // SM3 and SHA-256 of "abc" (GB/T 32905, FIPS 180-4)
+        let sm3 = "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0";
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert!(holds(&format!("{{digest: {{sm3: {sm3}}}}}"), "abc"));
+        assert!(holds(&format!("{{digest: {{sha256: {sha256}}}}}"), "abc"));
+        assert!(!holds(&format!("{{digest: {{sha256: {sm3}}}}}"), "abc"));
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_without_end_ends() {
+        for schema in [
+            "{$ref: '#'}",
+            "{allOf: [{$ref: '#/$defs/a'}], $defs: {a: {anyOf: [{$ref: '#/$defs/b'}]}, b: {$ref: '#/$defs/a'}}}",
+            "{not: {$ref: '#'}}",
+        ] {
+            let _ = holds(&format!("{{schema: {schema}}}"), "{\"a\": [1]}");
+        }
+        let list = "{$ref: '#/$defs/l', $defs: {l: {type: array, items: {$ref: '#/$defs/l'}}}}";
+        assert!(holds(&format!("{{schema: {list}}}"), &format!("{}{}", "[".repeat(100), "]".repeat(100))));
+        assert!(!holds(&format!("{{schema: {list}}}"), "[[1]]"));
+    }
+
+    #[test]
+    fn a_pattern_takes_no_longer_than_its_text() {
+        let body = "a".repeat(200_000);
+        assert!(!holds("{body: {matches: '^(a+)+$b'}}", &body));
+        assert!(!holds("{schema: {type: string, pattern: '^(a+)+b$'}}", &format!("\"{body}\"")));
+    }
+
+    #[test]
+    fn what_is_captured_is_one_value() {
+        let captured = |capture_text: &str, body: &str| {
+            let text = format!(
+                "visibility: public\nprobes:\n- {{name: p, request: GET /, expect: {{status: 200}}, capture: {{v: {capture_text}}}}}\n"
+            );
+            let (suite, _) = read::suite("p.yaml", &text, &mut |_| Err(String::new()));
+            let step = suite.unwrap().probes.remove(0).steps.remove(0);
+            capture(&step.capture, &answer(body), &Bindings::new()).map(|values| values["v"].clone()).ok()
+        };
+        assert_eq!(captured("{json: $.id}", r#"{"id": 7}"#), Some(json!(7)));
+        assert_eq!(captured("{json: '$.id[*]'}", r#"{"id": [7, 8]}"#), None);
+        assert_eq!(captured("{header: X-A}", ""), Some(json!("1")));
+        assert_eq!(captured("{matches: 'id=(\\d+)'}", "… id=42 …"), Some(json!("42")));
+        assert_eq!(captured("{matches: 'id=\\d+'}", "no"), None);
+    }
+}

@@ -9,8 +9,14 @@ use super::latency::LatencyClass;
 use super::session::{Asked, Made, Outcome};
 use super::suite::Texts;
 
+/// Bytes of a report at most, as JSON.
+pub const REPORT_BYTES: u64 = 16 << 20;
 /// Expectations that are told of one step.
 const UNMET: usize = 20;
+/// Characters of a request's target that are told.
+const TARGET: usize = 500;
+/// Bytes that are quoted in all: from there on it is told whether probes passed, and no more.
+const QUOTED: usize = 2 << 20;
 
 /// The report of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,8 +66,19 @@ pub struct StepReport {
 impl Report {
     /// The report of what was asked and is public, beside so many hidden probes.
     pub fn of(asked: &[Asked<'_>], outcomes: &[Outcome], hidden: usize) -> Self {
-        let probes = asked.iter().zip(outcomes).map(|(asked, outcome)| probe(asked, outcome)).collect();
-        Self { probes, hidden }
+        let mut room = QUOTED;
+        let probes = asked.iter().zip(outcomes).map(|(asked, outcome)| {
+            let mut probe = probe(asked, outcome);
+            for step in &mut probe.steps {
+                step.unmet.retain(|unmet| {
+                    let bytes = unmet.place.len() + unmet.expected.len() + unmet.found.len();
+                    room = room.saturating_sub(bytes);
+                    room > 0
+                });
+            }
+            probe
+        });
+        Self { probes: probes.collect(), hidden }
     }
 
     /// How many probes passed.
@@ -89,7 +106,7 @@ fn probe(asked: &Asked<'_>, outcome: &Outcome) -> ProbeReport {
 fn step(made: &Made) -> StepReport {
     StepReport {
         method: made.method.clone(),
-        target: made.target.chars().take(2000).collect(),
+        target: made.target.chars().take(TARGET).collect(),
         status: made.status,
         latency: made.class,
         fault: made.fault.clone(),

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apps;
 mod boards;
 mod bundles;
 mod diode;

@@ -15,6 +15,9 @@ use crate::probing::suite::{Digest, JsonTest, Tolerance};
 
 /// Bytes that a compiled pattern may take.
 const PATTERN: usize = 1 << 20;
+/// What makes a test of the text that it compares with.
+type Make = fn(Template) -> TextTest;
+
 const TYPES: [&str; 7] = ["null", "boolean", "number", "integer", "string", "array", "object"];
 
 impl Reader<'_> {
@@ -83,7 +86,7 @@ impl Reader<'_> {
     fn text_tests(&mut self, node: &Node, place: Place, header: bool) -> Vec<TextTest> {
         let Some(mut tests) = Section::of(node, place.clone(), &mut self.findings) else { return Vec::new() };
         let mut read = Vec::new();
-        let makes: [(&'static str, fn(Template) -> TextTest); 3] =
+        let makes: [(&'static str, Make); 3] =
             [("equals", TextTest::Equals), ("contains", TextTest::Contains), ("lacks", TextTest::Lacks)];
         for (key, make) in makes {
             if let Some(text) = tests.text(key, &mut self.findings) {

@@ -477,3 +477,79 @@ fn status_number(node: &Node) -> Option<u16> {
         .and_then(|whole| u16::try_from(whole).ok())
         .filter(|status| (100..=599).contains(status))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(text: &str) -> String {
+        let mut attached = |name: &str| match name {
+            "cases.csv" => Ok(Arc::from(&b"a,b\n1,2\n3,4\n"[..])),
+            "ragged.csv" => Ok(Arc::from(&b"a,b\n1\n"[..])),
+            "schema.json" => Ok(Arc::from(&b"{"[..])),
+            other => Err(format!("there is no file `probes/{other}` in the bundle")),
+        };
+        suite("probes/p.yaml", text, &mut attached).1.into_report().to_string()
+    }
+
+    #[test]
+    fn everything_wrong_with_a_probe_file_is_told_with_its_line() {
+        insta::assert_snapshot!(report(
+            "defaults: {timeout: 1h, max_body: 1TiB, headers: {accept: application/json}}
+probes:
+  - name: twice
+    request: BREW /pot
+    expect: {status: 999, within: 5ms}
+  - name: twice
+    group: a b
+    weight: -1
+    request: {path: 'delays?x=1', method: get}
+  - name: paths
+    request: {path: '/{{carrier}}', query: {m: '{{m'}, headers: {Host: x}, json: {a: 1}, body: b}
+    expect:
+      json:
+        - {path: '$.a['}
+        - {path: '$..a..b', equals: 1}
+        - {path: $.a, tolerance: 1}
+        - {path: $.a, type: float}
+      body: {matches: '(?=x)y'}
+      schema: schema.json
+      digest: {sha256: abc}
+  - name: schemas
+    request: GET /
+    expect: {schema: {type: 12}}
+  - name: far
+    request: GET /
+    expect: {schema: {$ref: 'https://example.org/schema.json'}}
+  - name: drawn
+    each: {table: ragged.csv, times: 5, values: {n: {from: 3, to: 1}, c: []}}
+    request: GET /
+  - name: more-than-there-is
+    each: {table: cases.csv, times: 5, seed: 1}
+    request: {path: /, query: {a: '{{a}}', c: '{{c}}'}}
+    expect: {status: 200}
+  - name: steps
+    steps:
+      - request: GET /a
+        expect: {status: 200}
+        capture: {id: {json: $.id, header: x}, 'b c': {header: x}}
+      - request: {path: '/{{id}}', upload: {files: [{field: f, file: nothing.bin}]}}
+        expect: {body: {}}
+      - expect: {status: 200}
+"
+        ));
+        insta::assert_snapshot!(report("probes: {a: 1}\n"));
+        insta::assert_snapshot!(report("visibility: secret\nprobes: [1, {name: x}]\nprobs: 2\n"));
+        insta::assert_snapshot!(report("probes:\n  - name: [\n"));
+    }
+
+    #[test]
+    fn as_many_probes_as_are_drawn_are_counted() {
+        let many = "visibility: public\nprobes:\n- {name: a, each: {seed: 1, times: 1999, values: {n: [1]}}, request: GET /, expect: {status: 200}}\n";
+        assert!(report(many).starts_with("0 errors"), "{}", report(many));
+        let more = format!(
+            "{many}- {{name: b, each: {{seed: 1, times: 2, values: {{n: [1]}}}}, request: GET /, expect: {{status: 200}}}}\n"
+        );
+        assert!(report(&more).contains("probes-too-many"));
+    }
+}

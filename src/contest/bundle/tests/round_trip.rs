@@ -176,6 +176,7 @@ fn tasks() -> impl Strategy<Value = Vec<Task>> {
                 hidden_set,
                 twin: twin.then(|| Twin { input: "twin/input".into(), reference: "twin/reference".into() }),
                 resources: Resources { cpus: f64::from(cpus) / 4.0, memory, pids, output },
+                probes: Vec::new(),
             }
         };
         tasks.into_iter().enumerate().map(task).collect()

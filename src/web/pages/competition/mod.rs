@@ -12,6 +12,7 @@ mod list;
 mod outbox;
 mod overview;
 pub(in crate::web::pages) mod packages;
+mod probes;
 pub(in crate::web::pages) mod sandbox;
 pub(in crate::web::pages) mod stream;
 pub(in crate::web) mod submission;
@@ -38,6 +39,7 @@ pub(super) fn router() -> Router<App> {
         .merge(compare::router())
         .merge(submission::router())
         .merge(faults::router())
+        .merge(probes::router())
         .merge(leaderboard::router())
         .merge(sandbox::router())
         .merge(packages::router())

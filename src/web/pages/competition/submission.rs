@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults;
 use super::hall::Hall;
+use super::probes;
 use super::stream::{self, As};
 use super::submissions::{item, team_chooses, team_nominates};
 use crate::contest::db as contest_db;
@@ -50,7 +51,7 @@ pub(super) struct Seen {
     pub submission: Submission,
     pub phase: Phase,
     tasks: Vec<Task>,
-    runs: Vec<Run>,
+    pub(super) runs: Vec<Run>,
 }
 
 impl Seen {
@@ -83,7 +84,7 @@ impl Seen {
         Ok(shown::count(&app.house, app.keeper.as_ref(), &self.submission, bytes).await?)
     }
 
-    fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         format!("{}/submissions/{}", self.hall.base(), self.submission.id)
     }
 
@@ -107,7 +108,15 @@ impl Seen {
         }
     }
 
-    fn task_name(&self, run: &Run) -> String {
+    /// Whether its team may read what came of the public probes of a run: they were asked before anything
+    /// hidden, but that they are there tells that the run has ended.
+    pub(super) fn shows_report(&self, run: &Run) -> bool {
+        let told = run.closed && run.purpose.may_close() && run.told_at.is_some();
+        let told = told && self.submission.disclosed_state.is_final();
+        run.report.is_some() && !self.phase.definition.hide_output && (self.is_open(run) || told)
+    }
+
+    pub(super) fn task_name(&self, run: &Run) -> String {
         let task = self.tasks.iter().find(|task| task.id == run.task);
         task.map(|t| self.hall.named(&format!("tasks.{}", t.position), &t.definition.name).to_owned())
             .unwrap_or_default()
@@ -227,7 +236,9 @@ async fn show(
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
     let runs = run_views(&app, &seen).await?;
+    let probes = probes::views(&app, &seen, frame.lang().tag()).await?;
     let logs: u64 = runs.iter().flat_map(|run| &run.logs).map(|log| log.shown).sum();
+    let logs = logs + probes.iter().map(|probes| probes.shown).sum::<u64>();
     seen.count(&app, logs + shown::reason_bytes(&seen.submission.disclosed_reason)).await?;
     let (hall, submission) = (&seen.hall, &seen.submission);
     let d = &hall.competition.definition;
@@ -262,6 +273,7 @@ async fn show(
         .with("phase_open", &(seen.phase.time(hall.now) == PhaseTime::Open))
         .with("columns", &hall.public_columns())
         .with("runs", &runs)
+        .with("probes", &probes)
         .with("closed", &(runs.is_empty() && closes))
         .with("place", &place)
         .with("before", &before)

@@ -39,6 +39,8 @@ pub(super) fn uploads() -> Router<App> {
 struct TaskView {
     name: String,
     description: String,
+    /// Whether it takes apps alone.
+    takes_apps: bool,
     hidden_input: bool,
     twin: bool,
     /// The columns of a result file, where a native metric says so.
@@ -163,6 +165,7 @@ async fn task_view(app: &App, hall: &Hall, task: &Task) -> Result<TaskView, Page
     Ok(TaskView {
         name: hall.named(&key, &d.name).to_owned(),
         description: hall.named(&format!("{key}.description"), &d.description).to_owned(),
+        takes_apps: d.takes_apps(),
         hidden_input: d.closes_programs(),
         twin: d.has_trial(),
         rows,
