@@ -27,6 +27,8 @@ pub struct House {
     /// Rung when something was asked of a sandbox, so that a keeper in this process sees to it at
     /// once. A bell of its own: a ring that nobody waits for wakes the next who does, and only one.
     pub keeper_bell: Arc<Notify>,
+    /// The same for apps that are to be tried.
+    pub demo_bell: Arc<Notify>,
     /// How much a person may hand in to a competition in a day, in bytes; 0: any amount.
     pub daily_bytes: u64,
 }
@@ -42,6 +44,7 @@ impl House {
             queue_bell: Arc::default(),
             event_bell: Arc::default(),
             keeper_bell: Arc::default(),
+            demo_bell: Arc::default(),
             daily_bytes: 0,
         }
     }
@@ -54,7 +57,7 @@ impl House {
 
     /// Wakes the workers, the live pages and the keeper of this process, after a commit.
     pub fn ring(&self) {
-        for bell in [&self.queue_bell, &self.event_bell, &self.keeper_bell] {
+        for bell in [&self.queue_bell, &self.event_bell, &self.keeper_bell, &self.demo_bell] {
             bell.notify_waiters();
             bell.notify_one();
         }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod contest;
 pub mod crypto;
+pub mod demo;
 pub mod house;
 pub mod ids;
 pub mod lab;

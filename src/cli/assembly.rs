@@ -140,6 +140,8 @@ pub async fn keeper(
         settings: settings.sandboxes.clone(),
         upload: settings.upload.clone(),
         clerk: Arc::new(Terminal::new(settings, Arc::clone(limits))?),
+        carrier: carrier.clone(),
+        demos_dir: work_dir.join("demos"),
     })))
 }
 

@@ -21,12 +21,16 @@ use crate::contest::{db as contest_db, entry, import, terms_digest};
 use crate::house::House;
 use crate::ids::SubmissionId;
 use crate::people::{By, NewUser, People, Role, SessionTerms};
+use crate::probing::report::{REPORT_BYTES, Report};
 use crate::sandbox::ImageTable;
 use crate::store::{Class, ObjectKey};
 use crate::submission::accept::{self, Request};
 use crate::submission::model::{Aim, Origin, State, Submission};
 use crate::submission::worker::Worker;
 use crate::submission::{db as submission_db, queue};
+
+/// Lines of a log that are shown, its last ones.
+const SHOWN_LINES: usize = 40;
 
 // A reader that has gone away (`| head`) is no reason to break off.
 macro_rules! say {
@@ -259,6 +263,7 @@ async fn describe(
             "scoring": run.scoring_end,
             "log": last_lines(house, run.prediction_log.as_deref()).await,
             "scoring_log": last_lines(house, run.scoring_log.as_deref()).await,
+            "probes": report(house, run.report.as_deref()).await,
         }));
     }
     let mut document = json!({ "status": submission.disclosed_state, "scores": row.scores, "tasks": tasks });
@@ -282,7 +287,41 @@ async fn last_lines(house: &House, key: Option<&str>) -> Value {
     let Ok(bytes) = bytes else { return Value::Null };
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let lines: Vec<&str> = text.lines().collect();
-    json!(lines[lines.len().saturating_sub(40)..].join("\n"))
+    let cut = lines.len().saturating_sub(SHOWN_LINES);
+    let before = if cut > 0 { format!("… {cut} lines before these\n") } else { String::new() };
+    json!(before + &lines[cut..].join("\n"))
+}
+
+/// What came of the public probes of an app.
+async fn report(house: &House, key: Option<&str>) -> Value {
+    let Some(key) = key.and_then(|key| key.parse::<ObjectKey>().ok()) else { return Value::Null };
+    let bytes = house.objects.get_bytes(&key, REPORT_BYTES).await;
+    bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// The probes that failed, for a person at a terminal.
+fn print_probes(report: &Value) {
+    let Ok(report) = serde_json::from_value::<Report>(report.clone()) else { return };
+    show!("public probes: {} of {} passed", report.passed(), report.probes.len());
+    for probe in report.probes.iter().filter(|probe| !probe.passed) {
+        show!("failed: {}", probe.name);
+        for step in &probe.steps {
+            let status = step.status.map_or("no answer".to_owned(), |status| status.to_string());
+            show!("  {} {}: {status}, {}", step.method, step.target, step.latency);
+            if let Some(fault) = &step.fault {
+                show!("    {fault}");
+            }
+            for unmet in &step.unmet {
+                show!(
+                    "    {} {}: expected {}, found {}",
+                    unmet.what,
+                    unmet.place,
+                    unmet.expected,
+                    unmet.found
+                );
+            }
+        }
+    }
 }
 
 fn print(outcome: &Value, as_json: bool) {
@@ -299,6 +338,7 @@ fn print(outcome: &Value, as_json: bool) {
     }
     for task in outcome["tasks"].as_array().into_iter().flatten() {
         show!("task {}: {} {}", task["index"], task["status"].as_str().unwrap_or_default(), task["scores"]);
+        print_probes(&task["probes"]);
         for (step, end, log) in [("prediction", "prediction", "log"), ("scoring", "scoring", "scoring_log")] {
             if let Some(end) = task[end].as_str() {
                 say!("{step}: {end}");

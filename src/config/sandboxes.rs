@@ -39,6 +39,9 @@ pub struct Sandboxes {
     /// `SHUYU_SANDBOXES__SPARES`: labs kept started and paused for whoever opens a sandbox next, besides
     /// the places; each takes some 90 MiB of memory while it waits. 0: everybody waits for their own.
     pub spares: u32,
+    /// `SHUYU_SANDBOXES__DEMOS`: submitted apps that run here at a time for people to try, besides the places.
+    /// 0: none.
+    pub demos: u32,
     /// `SHUYU_SANDBOXES__STOP_PAUSED_MINUTES`: a sandbox that nobody came back to for so long after it
     /// was paused is stopped.
     pub stop_paused_minutes: u32,
@@ -58,6 +61,7 @@ impl Default for Sandboxes {
             gpu_competitions: Vec::new(),
             places: 8,
             spares: 2,
+            demos: 4,
             stop_paused_minutes: 120,
             keep_homes_days: 30,
         }

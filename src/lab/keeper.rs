@@ -34,12 +34,14 @@ use super::hand_in::Clerk;
 use super::model::{Grant, Sandbox};
 use crate::config::{Sandboxes as Settings, Upload};
 use crate::contest::packages::cache::PackageCache;
+use crate::demo::stage::{self, Owned, Stage};
 use crate::house::House;
 use crate::ids::SandboxId;
 use crate::sandbox::{
     self, Engine, GpuGrants, Gpus, Home, Homes, ImageTable, ReadOnlyBind, Relay, RelayError, SandboxState,
 };
 use crate::store::StoreError;
+use crate::submission::run::Carrier;
 
 pub use look::{Look, Room};
 
@@ -84,6 +86,10 @@ pub struct Means {
     pub upload: Upload,
     /// Who answers those that hand files in.
     pub clerk: Arc<dyn Clerk>,
+    /// What apps are started with that people want to try.
+    pub carrier: Carrier,
+    /// Where such apps are laid out.
+    pub demos_dir: PathBuf,
 }
 
 /// The keeper of one worker. Cheap to clone.
@@ -100,8 +106,10 @@ struct Inner {
     copying: Marks,
     pulses: Mutex<look::Pulses>,
     /// Containers that this keeper has, whoever's they are: nothing of theirs is for the reaper.
-    owned: Mutex<HashSet<SandboxId>>,
+    owned: Owned,
     spares: Mutex<Spares>,
+    /// Apps that people try: they share the door, and the reaper.
+    stage: Stage,
 }
 
 /// What a sandbox is made of, before it is anybody's.
@@ -173,14 +181,26 @@ impl Held {
 impl Keeper {
     /// A keeper that holds nothing yet.
     pub fn new(means: Means) -> Self {
+        let owned = Owned::default();
+        let stage = Stage::new(
+            stage::Means {
+                carrier: means.carrier.clone(),
+                area: means.demos_dir.clone(),
+                sockets_dir: means.sockets_dir.clone(),
+                host: means.host.clone(),
+                places: means.settings.demos as usize,
+            },
+            Arc::clone(&owned),
+        );
         Self(Arc::new(Inner {
+            stage,
             means: Arc::new(means),
             hours: Arc::default(),
             held: Mutex::default(),
             busy: Marks::default(),
             copying: Marks::default(),
             pulses: Mutex::default(),
-            owned: Mutex::default(),
+            owned,
             spares: Mutex::default(),
         }))
     }
@@ -188,6 +208,11 @@ impl Keeper {
     /// The name of the worker that it is the keeper of.
     pub fn host(&self) -> &str {
         &self.means().host
+    }
+
+    /// The apps that people try on this worker.
+    pub fn stage(&self) -> &Stage {
+        &self.0.stage
     }
 
     fn means(&self) -> &Means {
@@ -239,6 +264,11 @@ impl Keeper {
 
     /// Looks after the sandboxes of this worker until `stop` fires; they go on without it.
     pub async fn work(self, stop: CancellationToken) {
+        let stage = self.stage().clone();
+        tokio::join!(self.look_after(stop.clone()), stage.work(stop));
+    }
+
+    async fn look_after(self, stop: CancellationToken) {
         if !self.start(&stop).await {
             return;
         }

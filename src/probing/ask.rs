@@ -73,7 +73,11 @@ pub fn fill(request: &suite::Request, bindings: &Bindings) -> Result<Ready, Fill
             .map(|(name, value)| Ok((name.clone(), value.fill(bindings)?)))
             .collect::<Result<Vec<_>, _>>()
     };
-    let mut target = utf8_percent_encode(&request.path.fill(bindings)?, PATH).to_string();
+    let path = request.path.fill(bindings)?;
+    if !path.starts_with('/') || path.starts_with("//") {
+        return Err(FillError::NotAPath(path.chars().take(100).collect()));
+    }
+    let mut target = utf8_percent_encode(&path, PATH).to_string();
     let query = encoded(&pairs(&request.query)?);
     if !query.is_empty() {
         target = format!("{target}?{query}");

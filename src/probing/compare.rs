@@ -220,6 +220,7 @@ fn check_rule(
                     items.iter().any(|item| equal(wanted, item, Tolerance::default()))
                 }
                 (Value::String(text), Value::String(part)) => text.contains(part),
+                (Value::String(text), Value::Number(part)) => text.contains(&part.to_string()),
                 _ => false,
             };
             (some && holds, format!("… {wanted} …"))
@@ -379,7 +380,8 @@ mod tests {
             ("{json: [{path: '$.items[*].id', length: 2}]}", true),
             ("{json: [{path: '$.items[?@.name == \"{{word}}\"].id', equals: 1}]}", true),
             ("{json: [{path: $.list, contains: 3}, {path: $.list, contains: 4}]}", false),
-            ("{json: [{path: $.text, contains: 12, matches: '[0-9]+ min'}]}", false),
+            ("{json: [{path: $.text, contains: 13}]}", false),
+            ("{json: [{path: $.text, contains: 12, matches: '[0-9]+ min'}]}", true),
             ("{json: [{path: $.text, contains: '12', matches: '[0-9]+ min', length: 11}]}", true),
             ("{json: [{path: $.a, min: 12, max: 13, type: number}]}", true),
             ("{json: [{path: $.a, type: integer}]}", false),

@@ -33,6 +33,9 @@ pub enum FillError {
     /// Nothing has this name.
     #[error("nothing is known by the name `{0}` here")]
     Unknown(String),
+    /// A captured value is no path on the app.
+    #[error("`{0}` is no path on the app: it has to begin with one `/`")]
+    NotAPath(String),
     /// The value is no number.
     #[error("the value of `{0}` is not a number")]
     NotANumber(String),

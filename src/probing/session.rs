@@ -91,8 +91,10 @@ pub fn unrolled<'a>(suites: impl IntoIterator<Item = &'a Suite>, submission: &st
         match &probe.draw {
             None => asked.push(Asked { probe, turn: None, bindings: Bindings::new() }),
             Some(values) => {
-                for (turn, bindings) in draw(values, &probe.name, submission).into_iter().enumerate() {
-                    asked.push(Asked { probe, turn: Some(turn), bindings });
+                let drawn = draw(values, &probe.name, submission);
+                let several = drawn.len() > 1;
+                for (turn, bindings) in drawn.into_iter().enumerate() {
+                    asked.push(Asked { probe, turn: several.then_some(turn), bindings });
                 }
             }
         }

@@ -202,6 +202,14 @@ impl Engine {
         Ok(found)
     }
 
+    /// Removes whatever there is of a sandbox of this id, as of one whose start was broken off.
+    ///
+    /// # Errors
+    /// As [`Sandbox::remove`].
+    pub async fn remove_sandbox(&self, id: SandboxId) -> Result<(), SandboxError> {
+        Sandbox::new(self, id, LEAST_LOG).remove().await
+    }
+
     /// Where every slot and home is mounted.
     pub(super) fn sandboxes(&self) -> PathBuf {
         self.0.settings.work_dir.join("sandboxes")

@@ -18,6 +18,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (9, "sandbox_reports", include_str!("../../migrations/0009_sandbox_reports.sql")),
     (10, "package_verdicts", include_str!("../../migrations/0010_package_verdicts.sql")),
     (13, "apps", include_str!("../../migrations/0013_apps.sql")),
+    (14, "demos", include_str!("../../migrations/0014_demos.sql")),
 ];
 
 /// The migrations in the dialect of `engine`.

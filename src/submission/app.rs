@@ -1,5 +1,7 @@
 //! `app.yaml`: how a submitted app is started and where it listens.
 
+pub mod files;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -72,7 +74,7 @@ pub struct Wanted {
 /// # Errors
 /// Everything that is wrong with it, with lines and how to mend it.
 pub fn read(text: &str) -> Result<Manifest, String> {
-    let mut findings = Findings::about(MANIFEST);
+    let mut findings = Findings::strictly_about(MANIFEST);
     let manifest = node::parse(text.trim_start_matches('\u{feff}'), &mut findings).and_then(|root| {
         let top = Section::of(&root, Place::default(), &mut findings)?;
         manifest(top, &mut findings)
@@ -175,9 +177,7 @@ fn port(top: &mut Section<'_>, serves_files: bool, findings: &mut Findings) -> O
 
 fn start_timeout(top: &mut Section<'_>, findings: &mut Findings) -> Duration {
     let Some(text) = top.text("start_timeout", findings) else { return START };
-    // a bare number is seconds
-    let milliseconds = text.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(1000));
-    let span = milliseconds.or_else(|| read_milliseconds(&text)).map(Duration::from_millis);
+    let span = read_milliseconds(&text).map(Duration::from_millis);
     match span.filter(|span| !span.is_zero() && *span <= LONGEST_START) {
         Some(span) => span,
         None => {

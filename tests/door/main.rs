@@ -13,6 +13,7 @@ mod support;
 
 mod client;
 mod crowd;
+mod demos;
 mod engine;
 mod exports;
 mod flood;

@@ -216,7 +216,9 @@ async fn a_closed_app_that_fails_is_tried_on_the_public_probes() {
     let (done, _) = ran(&world, &contest, "alice", &app("print('no idea')\nraise SystemExit(3)\n")).await;
     world.tick(done.id).await;
     let told = world.submission(done.id).await;
-    assert_eq!((told.disclosed_state, told.disclosed_reason.code.as_str()), (State::Failed, "closed"));
+    // it had seen nothing hidden yet: why is no secret, and costs nothing
+    assert_eq!((told.disclosed_state, told.disclosed_reason.code.as_str()), (State::Failed, "app-ended"));
+    assert_eq!(world.bits(done.id).await.iter().map(|(_, bits)| bits).sum::<f64>(), 0.0);
     let carrier = world.carrier().await;
     assert_eq!(world.run_all(&carrier).await, 1);
     let twin = world.runs(done.id).await.into_iter().find(|run| run.purpose.is_on_twin()).unwrap();

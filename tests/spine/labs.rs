@@ -206,6 +206,8 @@ pub(super) async fn keep(world: &World) -> (Keeper, CancellationToken, tokio::ta
     };
     let limits = Arc::new(Limits::new(&world.settings.limits, &world.clock));
     let keeper = Keeper::new(Means {
+        carrier: carrier.clone(),
+        demos_dir: place("demos"),
         house: world.house.clone(),
         homes: Homes::probe(&world.settings.work_dir, 0).await.unwrap(),
         engine: carrier.engine,

@@ -61,6 +61,7 @@ pub fn nothing(lab: &Lab, spec: &RunSpec) -> RunSpec {
         binds: Vec::new(),
         output: spec.output.clone(),
         shared: spec.shared.clone(),
+        relay: spec.relay.clone(),
         resources: spec.resources,
         gpus: spec.gpus.clone(),
         wall_clock: spec.wall_clock,

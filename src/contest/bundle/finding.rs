@@ -90,6 +90,8 @@ pub(crate) struct Findings {
     found: Vec<Finding>,
     /// The file that is being read.
     file: String,
+    /// Whether a key that nobody knows is an error there: where nothing is read of other people's making.
+    strict: bool,
 }
 
 impl Default for Findings {
@@ -117,7 +119,20 @@ pub(crate) struct Place {
 impl Findings {
     /// None yet about a file.
     pub(crate) fn about(file: &str) -> Self {
-        Self { found: Vec::new(), file: file.to_owned() }
+        Self { found: Vec::new(), file: file.to_owned(), strict: false }
+    }
+
+    /// The same, where a key that nobody knows is an error: left out in silence it would be missed.
+    pub(crate) fn strictly_about(file: &str) -> Self {
+        Self { strict: true, ..Self::about(file) }
+    }
+
+    /// Records a key that nobody knows.
+    pub(crate) fn unknown_key(&mut self, at: &Place, problem: String, mend: String) {
+        match self.strict {
+            true => self.error("unknown-key", at, problem, mend),
+            false => self.warn("unknown-key", at, problem, mend),
+        }
     }
 
     /// The file that is being read.
@@ -174,6 +189,11 @@ impl Findings {
             problem: clean(problem),
             mend: clean(mend),
         });
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
     }
 
     /// Whether an error was recorded.

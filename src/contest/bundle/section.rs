@@ -207,12 +207,7 @@ impl<'n> Section<'n> {
                 None => "remove it, if nothing else needs it".to_owned(),
             };
             let at = Place { key: join(&self.place.key, name), line: node.line };
-            findings.warn(
-                "unknown-key",
-                &at,
-                format!("the key `{name}` is not known here and ignored"),
-                mend,
-            );
+            findings.unknown_key(&at, format!("the key `{name}` is not known here and ignored"), mend);
         }
     }
 }

@@ -35,7 +35,7 @@ pub type Attached<'a> = &'a mut dyn FnMut(&str) -> Result<Arc<[u8]>, String>;
 /// Reads a probe file called `name`. The suite is usable only if no error was found.
 pub(crate) fn suite(name: &str, text: &str, attached: Attached<'_>) -> (Option<Suite>, Findings) {
     let mut reader = Reader {
-        findings: Findings::about(name),
+        findings: Findings::strictly_about(name),
         attached,
         timeout: TIMEOUT,
         largest: BODY,
@@ -152,12 +152,17 @@ impl Reader<'_> {
             missing(&section.at("request"), &mut self.findings);
             return None;
         }
-        let request = self.request(section)?;
+        let request = self.request(section);
+        let before = self.findings.count();
         let expect = match section.section("expect", &mut self.findings) {
             Some(expect) => self.expect(expect),
             None => Expect::default(),
         };
-        if expect.is_empty() {
+        let readable = self.findings.count() == before;
+        let mut captured = BTreeSet::new();
+        let capture = self.capture(section, &mut captured);
+        let request = request?;
+        if expect.is_empty() && readable {
             let problem = "nothing is expected of the answer: any answer passes";
             self.findings.warn(
                 "probe-expects-nothing",
@@ -167,7 +172,7 @@ impl Reader<'_> {
             );
         }
         self.check_names(&request, &expect, known, &section.at("request"), &section.at("expect"));
-        let capture = self.capture(section, known);
+        known.append(&mut captured);
         Some(Step { request, expect, capture })
     }
 
@@ -197,10 +202,11 @@ impl Reader<'_> {
         }
     }
 
-    fn capture(&mut self, section: &mut Section<'_>, known: &mut BTreeSet<String>) -> Vec<(String, Capture)> {
+    fn capture(&mut self, section: &mut Section<'_>, names: &mut BTreeSet<String>) -> Vec<(String, Capture)> {
         let Some(captures) = section.section("capture", &mut self.findings) else { return Vec::new() };
         let mut read = Vec::new();
         for (name, place, node) in captures.all() {
+            names.insert(name.to_owned());
             let Some(mut from) = Section::of(node, place.clone(), &mut self.findings) else { continue };
             let json = self.json_path(&mut from, "json");
             let header = from.text("header", &mut self.findings).map(|name| name.to_ascii_lowercase());
@@ -219,7 +225,6 @@ impl Reader<'_> {
                     self.findings.error("probe-capture", &place, problem, mend);
                 }
             }
-            known.insert(name.to_owned());
         }
         read
     }
@@ -227,7 +232,8 @@ impl Reader<'_> {
     fn draw(&mut self, mut each: Section<'_>) -> Draw {
         let at = each.place.clone();
         let seed = each.whole("seed", &mut self.findings);
-        if seed.is_none() && !each.has("seed") {
+        // where every row is asked, nothing is left to chance but the order
+        if !each.has("seed") && (each.has("times") || each.has("values")) {
             missing(&each.at("seed"), &mut self.findings);
         }
         let each_submission = each.flag("each_submission", false, &mut self.findings);
@@ -421,14 +427,14 @@ impl Reader<'_> {
     }
 }
 
-/// Milliseconds of a span: a whole number with `ms`, `s` or `m`.
+/// Milliseconds of a span: a whole number with `ms`, `s` or `m`; without a unit, seconds.
 pub(crate) fn read_milliseconds(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..end].parse().ok()?;
     let factor = match text[end..].trim() {
         "ms" => 1,
-        "s" => 1000,
+        "" | "s" => 1000,
         "m" | "min" => 60_000,
         _ => return None,
     };

@@ -53,7 +53,8 @@ impl Reader<'_> {
             let problem = format!("`{method}` is no method of HTTP that can be asked");
             self.findings.error("probe-method", at, problem, format!("write one of: {}", METHODS.join(", ")));
         }
-        if !path.starts_with('/')
+        // one that begins with a captured value is looked at when that is known
+        if !(path.starts_with('/') || path.starts_with("{{"))
             || path.starts_with("//")
             || path.contains(['?', '#', '\\'])
             || path.chars().any(char::is_control)

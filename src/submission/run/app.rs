@@ -5,22 +5,20 @@
 //! airlock.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::cache::cached;
-use super::predict::{bind, container_of, copy_tree, follow, keep_log, note_step, release, word};
+use super::predict::{bind, container_of, follow, keep_log, note_step, release, word};
 use super::prepare::{self, Desk, Laid};
 use super::score::audience;
 use super::{Carrier, Job, Outcome, RunError};
 use crate::airlock::Hidden;
 use crate::airlock::rule::ColumnRule;
-use crate::contest::definition::{ProbeFile, Resources};
-use crate::contest::packages;
+use crate::contest::definition::{InputVisibility, ProbeFile, Resources};
 use crate::probing::answer::AskError;
 use crate::probing::report::Report;
 use crate::probing::session::{self, App, Asked, Outcome as Probed, Unhealthy};
@@ -28,12 +26,10 @@ use crate::probing::suite::{Suite, Visibility};
 use crate::probing::{read, tally};
 use crate::sandbox::{End, Profile, Relay, RelayError, RelayStream, RunRelay, RunSpec, Staging};
 use crate::store::ObjectKey;
-use crate::submission::app::{Manifest, Start};
+use crate::submission::app::{Manifest, files};
 use crate::submission::model::{Reason, Step};
 use crate::submission::queue::Ending;
 
-/// Where an app's own wheels lie.
-const WHEELS: &str = "/app/wheels";
 /// Most that an app's files and wheels may take, in bytes.
 const PROGRAM_BYTES: u64 = 2 << 30;
 
@@ -171,66 +167,15 @@ async fn stage(
 ) -> Result<Result<Staging, Reason>, RunError> {
     let staged = carrier.engine.stage_program(job.owner(), PROGRAM_BYTES)?;
     let (from, to, manifest) = (laid.files.root.clone(), staged.path().to_owned(), manifest.clone());
-    let staging = tokio::task::spawn_blocking(move || lay_out(&from, &to, &manifest)).await;
-    let failed = match staging.map_err(|e| RunError::io("laying out an app", &e.into()))?? {
-        None => return Ok(Ok(staged)),
-        Some(reason) => reason,
-    };
-    release(staged.release().await);
-    Ok(Err(failed))
-}
-
-fn program_in(staged: &Path) -> PathBuf {
-    staged.join("program")
-}
-
-fn wheels_in(staged: &Path) -> PathBuf {
-    staged.join("wheels")
-}
-
-fn lay_out(from: &Path, to: &Path, manifest: &Manifest) -> Result<Option<Reason>, RunError> {
-    let failed = |e: std::io::Error| RunError::io("laying out an app", &e);
-    let (program, wheels) = (program_in(to), wheels_in(to));
-    for directory in [&program, &wheels] {
-        fs::create_dir(directory).map_err(failed)?;
-    }
-    copy_tree(from, &program)?;
-    if let Some(file) = manifest.program() {
-        let path = program.join(file);
-        match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_file() => {
-                fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(failed)?;
-            }
-            _ => {
-                let text = format!(
-                    "app.yaml runs `{file}`, and there is no such file in the zip; correct `command`"
-                );
-                return Ok(Some(Reason::new("app-command", text)));
-            }
+    let staging = tokio::task::spawn_blocking(move || files::lay_out(&from, &to, &manifest)).await;
+    match staging.map_err(std::io::Error::from).and_then(|laid| laid) {
+        Ok(Ok(())) => Ok(Ok(staged)),
+        Ok(Err(reason)) => {
+            release(staged.release().await);
+            Ok(Err(reason))
         }
+        Err(error) => Err(RunError::io("laying out an app", &error)),
     }
-    if let Start::Files(folder) = &manifest.start
-        && !program.join(folder).is_dir()
-    {
-        let text =
-            format!("app.yaml serves `{folder}`, and there is no such folder in the zip; correct `static`");
-        return Ok(Some(Reason::new("app-static", text)));
-    }
-    for wheel in &manifest.wheels {
-        let path = program.join(wheel);
-        let Ok(file) = File::open(&path) else {
-            let text = format!(
-                "app.yaml names the wheel `{wheel}`, which is not in the zip; add it, or correct the path"
-            );
-            return Ok(Some(Reason::new("app-wheel", text)));
-        };
-        let name = wheel.rsplit('/').next().unwrap_or(wheel);
-        if let Err(error) = packages::lay_out_wheel(file, name, &wheels) {
-            let text = format!("the wheel `{wheel}` is refused: {error}");
-            return Ok(Some(Reason::new("app-wheel", text)));
-        }
-    }
-    Ok(None)
 }
 
 async fn spec(
@@ -241,15 +186,15 @@ async fn spec(
     resources: Resources,
     relay: &RunRelay,
 ) -> Result<RunSpec, RunError> {
-    let mut binds = vec![bind(program_in(staged), "/app/program")];
+    let mut binds = vec![bind(files::program_in(staged), files::PROGRAM)];
     if !manifest.wheels.is_empty() {
-        binds.push(bind(wheels_in(staged), WHEELS));
+        binds.push(bind(files::wheels_in(staged), files::WHEELS));
     }
     if let Some(input) = input(carrier, job, desk).await? {
         binds.push(bind(input.clone(), "/app/input_data"));
         binds.push(bind(input, "/app/input"));
     }
-    let command = RunRelay::around(manifest.command("/app/program", WHEELS));
+    let command = RunRelay::around(manifest.command(files::PROGRAM, files::WHEELS));
     let mut spec =
         container_of(carrier, job, (Profile::Submission, &resources), command, binds, None).await?;
     spec.relay = Some(relay.directory().to_owned());
@@ -260,11 +205,10 @@ async fn spec(
 
 /// The input data, where there is some that this run may see.
 async fn input(carrier: &Carrier, job: &Job, desk: &Desk) -> Result<Option<PathBuf>, RunError> {
-    use crate::contest::definition::InputVisibility::Hidden as HiddenInput;
     let task = &job.task.definition;
     if job.on_twin() && task.twin.is_none() {
         // a trial on the public probes alone
-        let Some(path) = task.input_data.as_ref().filter(|_| task.input != HiddenInput) else {
+        let Some(path) = task.input_data.as_ref().filter(|_| task.input == InputVisibility::Public) else {
             return Ok(None);
         };
         return cached(carrier, job.file(path)?).await.map(Some);
@@ -306,14 +250,20 @@ async fn ask(
     release(ran.output.release().await);
     // stopped since everything was asked is a good end
     let stopped = ran.end == End::Cancelled && !cancel.is_cancelled();
-    ending.prediction_end = Some(word(if stopped { End::Exited(0) } else { ran.end }));
+    let ready = heard.is_ok();
+    ending.prediction_end = Some(word(if stopped && ready { End::Exited(0) } else { ran.end }));
     ending.cpu_ms = ran.cpu.and_then(|d| i64::try_from(d.as_millis()).ok());
     ending.memory_peak = ran.peak_memory.and_then(|b| i64::try_from(b).ok());
     ending.prediction_log = Some(keep_log(carrier, job, sealed, "prediction", &ran.log.bytes()).await?);
     if cancel.is_cancelled() {
         return Ok(Err(Outcome::Cancelled));
     }
-    Ok(heard.map_err(|why| Outcome::Failed(not_up(manifest, &why, (!stopped).then_some(ran.end)))))
+    let input = &job.task.definition;
+    let saw_hidden = input.input_data.is_some() && input.input == InputVisibility::Hidden && !job.on_twin();
+    Ok(heard.map_err(|why| {
+        let reason = not_up(manifest, &why, (!stopped).then_some(ran.end));
+        if saw_hidden { Outcome::Failed(reason) } else { Outcome::FailedOpenly(reason) }
+    }))
 }
 
 async fn questions(

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::prepare::{fetch, file_name, is_hidden, is_packed};
 use super::{Carrier, RunError};
+use crate::contest::definition::{InputVisibility, Task};
 use crate::contest::model::StoredFile;
 
 /// How long what no bundle names any more is kept: a run may still be using it.
@@ -42,6 +43,21 @@ pub(super) async fn cached(carrier: &Carrier, file: &StoredFile) -> Result<PathB
         fs::remove_dir_all(&filling).map_err(failed)?;
     }
     filled.map(|()| target)
+}
+
+/// The input of a task that everybody may see, for whoever tries an app: its own where that is public, else the
+/// twin's.
+pub(crate) async fn public_input(
+    carrier: &Carrier,
+    files: &[StoredFile],
+    task: &Task,
+) -> Result<Option<PathBuf>, RunError> {
+    let own = task.input_data.as_ref().filter(|_| task.input == InputVisibility::Public);
+    let Some(path) = own.or(task.twin.as_ref().map(|twin| &twin.input)) else { return Ok(None) };
+    let file = files.iter().find(|file| file.path == *path);
+    let file =
+        file.ok_or_else(|| RunError::Ours(format!("the competition's file {path} is not in the store")))?;
+    cached(carrier, file).await.map(Some)
 }
 
 /// The cache is by content; a single file's name counts too, since programs see it.

@@ -117,7 +117,7 @@ async fn told(
     let task = job.task.id;
     let context = context(job.task.hidden_set, &job.submission, job.run().id);
     if let Some(tick) = tick
-        && !matches!(outcome, Outcome::Rejected(_))
+        && !matches!(outcome, Outcome::Rejected(_) | Outcome::FailedOpenly(_))
     {
         lane1::reply_outcome(tx, house, &context, task, tick.bits).await?;
     }
@@ -139,6 +139,7 @@ async fn told(
             })
         }
         Outcome::Rejected(reason) => Ok((RunState::Rejected, reason)),
+        Outcome::FailedOpenly(reason) => Ok((RunState::Failed, reason)),
         Outcome::Cancelled => Ok((RunState::Cancelled, Reason::new("cancelled", "stopped before it ended"))),
         Outcome::Failed(_) if tick.is_some() => {
             lane1::reply_closed_failure(tx, house, &context, task).await?;
@@ -224,7 +225,9 @@ async fn follow(
         let version = lane1::update_standing(tx, board, submission.phase, submission.team).await?;
         announce_board(tx, house, submission.phase, version).await?;
     }
-    if told == State::Failed && submission.reason.code == CLOSED {
+    // what a program printed that failed openly in a closed run is sealed all the same
+    let sealed = [CLOSED, "app-not-up", "app-ended"].contains(&submission.reason.code.as_str());
+    if told == State::Failed && sealed {
         let runs = queue::db::of_submission(tx, submission.id).await?;
         for run in newest(&runs, Purpose::Score) {
             let task = contest_db::task_by_id(tx, run.task).await?;
@@ -233,7 +236,7 @@ async fn follow(
             let repeated = runs
                 .iter()
                 .any(|r| r.purpose == Purpose::Twin && r.task == run.task && r.created_at >= run.created_at);
-            if run.state == RunState::Failed && has_twin && !repeated {
+            if run.state == RunState::Failed && run.closed && has_twin && !repeated {
                 enqueue_twin(tx, house, run).await?;
             }
         }

@@ -14,7 +14,7 @@ mod predict;
 mod prepare;
 mod score;
 
-pub(crate) use cache::{Leftovers, cache_names, tidy_cache};
+pub(crate) use cache::{Leftovers, cache_names, public_input, tidy_cache};
 pub(crate) use conclude::{disclose as disclose_outcome, give_up, stop_closed};
 
 use std::path::PathBuf;
@@ -119,6 +119,8 @@ pub(super) enum Outcome {
     Rejected(Reason),
     /// The program or the scorer failed.
     Failed(Reason),
+    /// The program failed before it saw anything hidden: why is a public fact, also of a closed run.
+    FailedOpenly(Reason),
     /// Somebody stopped it.
     Cancelled,
 }

@@ -414,7 +414,7 @@ pub(super) async fn keep_log(
 }
 
 /// Copies regular files from one directory of ours to another.
-pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<(), RunError> {
+fn copy_tree(from: &Path, to: &Path) -> Result<(), RunError> {
     let failed = |e: std::io::Error| RunError::io("copying predictions", &e);
     for entry in std::fs::read_dir(from).map_err(failed)? {
         let entry = entry.map_err(failed)?;

@@ -44,8 +44,8 @@ pub(super) enum ForwardError {
 pub(super) struct Way {
     /// Whether other sandboxes are reached at the same origin.
     pub shared: bool,
-    /// What the server inside takes for the owner's; the browser never sees it.
-    pub token: HeaderValue,
+    /// What the server inside takes for the owner's, where it asks for that; the browser never sees it.
+    pub token: Option<HeaderValue>,
     /// Counts what is shown.
     pub gauge: Arc<Gauge>,
     /// The time.
@@ -70,7 +70,7 @@ where
     let upgrades = headers::wants_websocket(request.headers());
     let theirs = upgrades.then(|| hyper::upgrade::on(&mut request));
     note(&way, request.method(), request.uri().path());
-    headers::inward(request.headers_mut(), &way.token);
+    headers::inward(request.headers_mut(), way.token.as_ref());
     if upgrades {
         request.headers_mut().extend(headers::websocket());
     }
@@ -261,7 +261,7 @@ mod tests {
     fn way() -> Way {
         Way {
             shared: true,
-            token: HeaderValue::from_static("token secret"),
+            token: Some(HeaderValue::from_static("token secret")),
             gauge: Arc::new(Gauge::new(0, Timestamp::UNIX_EPOCH)),
             clock: Clock::system(),
             visit: std::future::pending().boxed().shared(),

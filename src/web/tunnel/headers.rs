@@ -59,7 +59,7 @@ pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The headers as they go in: without our cookies and the browser's own credentials.
-pub(super) fn inward(headers: &mut HeaderMap, token: &HeaderValue) {
+pub(super) fn inward(headers: &mut HeaderMap, token: Option<&HeaderValue>) {
     for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]) {
         headers.remove(name);
     }
@@ -78,7 +78,8 @@ pub(super) fn inward(headers: &mut HeaderMap, token: &HeaderValue) {
     {
         headers.insert(COOKIE, value);
     }
-    headers.insert(AUTHORIZATION, token.clone());
+    headers.remove(AUTHORIZATION);
+    headers.extend(token.map(|token| (AUTHORIZATION, token.clone())));
     headers.insert(HOST, HeaderValue::from_static("localhost"));
 }
 

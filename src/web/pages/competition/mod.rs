@@ -4,6 +4,7 @@
 mod chart;
 mod compare;
 mod data;
+mod demo;
 mod faults;
 pub(in crate::web) mod hall;
 mod latest;
@@ -40,6 +41,7 @@ pub(super) fn router() -> Router<App> {
         .merge(submission::router())
         .merge(faults::router())
         .merge(probes::router())
+        .merge(demo::router())
         .merge(leaderboard::router())
         .merge(sandbox::router())
         .merge(packages::router())

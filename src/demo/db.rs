@@ -1,0 +1,294 @@
+//! SQL of demos, their tickets and visits.
+
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+
+use super::model::{Demo, State};
+use crate::ids::{SandboxId, SessionId, SubmissionId, UserId};
+use crate::store::{Connection, Row, StoreError};
+
+fn demo(row: &AnyRow) -> Result<Demo, StoreError> {
+    Ok(Demo {
+        id: row.parsed("id")?,
+        submission: row.parsed("submission_id")?,
+        competition: row.parsed("competition_id")?,
+        state: row.parsed("state")?,
+        host: row.text_or_null("host")?,
+        requested_by: row.parsed("requested_by")?,
+        requested_at: row.time("requested_at")?,
+        ready_at: row.time_or_null("ready_at")?,
+        active_at: row.time_or_null("active_at")?,
+        deadline_at: row.time_or_null("deadline_at")?,
+        stop_asked_at: row.time_or_null("stop_asked_at")?,
+        ended_at: row.time_or_null("ended_at")?,
+        reason: row.text("reason")?,
+        detail: row.text("detail")?,
+    })
+}
+
+/// Adds one that waits; false when the submission has one already.
+pub(super) async fn insert(conn: &mut Connection, demo: &Demo) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO demos (id, submission_id, competition_id, state, requested_by, requested_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (submission_id) WHERE ended_at IS NULL DO NOTHING",
+    )
+    .bind(demo.id.to_string())
+    .bind(demo.submission.to_string())
+    .bind(demo.competition.to_string())
+    .bind(demo.state.as_str())
+    .bind(demo.requested_by.to_string())
+    .bind(demo.requested_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A demo by its id.
+pub async fn by_id(conn: &mut Connection, id: SandboxId) -> Result<Option<Demo>, StoreError> {
+    let row =
+        sqlx::query("SELECT * FROM demos WHERE id = $1").bind(id.to_string()).fetch_optional(conn).await?;
+    row.as_ref().map(demo).transpose()
+}
+
+/// The newest of a submission, over or not.
+pub async fn latest(conn: &mut Connection, submission: SubmissionId) -> Result<Option<Demo>, StoreError> {
+    let row = sqlx::query(
+        "SELECT * FROM demos WHERE submission_id = $1 ORDER BY requested_at DESC, id DESC LIMIT 1",
+    )
+    .bind(submission.to_string())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(demo).transpose()
+}
+
+/// How many of a person's are open.
+pub(super) async fn open_of(conn: &mut Connection, user: UserId) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM demos WHERE requested_by = $1 AND ended_at IS NULL")
+        .bind(user.to_string())
+        .fetch_one(conn)
+        .await?;
+    row.int("n")
+}
+
+/// How many wait that were asked for before this one.
+pub async fn ahead(conn: &mut Connection, demo: &Demo) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM demos WHERE state = 'waiting' AND requested_at < $1")
+        .bind(demo.requested_at.as_millisecond())
+        .fetch_one(conn)
+        .await?;
+    row.int("n")
+}
+
+/// Those that a worker holds and that are not over.
+pub(super) async fn held_by(conn: &mut Connection, host: &str) -> Result<Vec<Demo>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM demos WHERE host = $1 AND ended_at IS NULL ORDER BY requested_at")
+        .bind(host)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(demo).collect()
+}
+
+/// Gives the one that waits longest to a worker; `None` when none waits.
+pub(super) async fn claim(
+    conn: &mut Connection,
+    host: &str,
+    deadline: Timestamp,
+) -> Result<Option<Demo>, StoreError> {
+    let row = sqlx::query(
+        "UPDATE demos SET host = $1, state = 'starting', deadline_at = $2 WHERE state = 'waiting' AND id = \
+         (SELECT id FROM demos WHERE state = 'waiting' ORDER BY requested_at, id LIMIT 1) RETURNING *",
+    )
+    .bind(host)
+    .bind(deadline.as_millisecond())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(demo).transpose()
+}
+
+/// Notes that the app answers; false when it is over meanwhile.
+pub(super) async fn set_ready(
+    conn: &mut Connection,
+    id: SandboxId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE demos SET state = 'ready', ready_at = $2, active_at = $2 WHERE id = $1 AND state = 'starting'",
+    )
+    .bind(id.to_string())
+    .bind(now.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends it; false when it was over already.
+pub(super) async fn end(
+    conn: &mut Connection,
+    id: SandboxId,
+    (state, reason, detail): (State, &str, &str),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE demos SET state = $2, reason = $3, detail = $4, ended_at = $5 WHERE id = $1 AND ended_at IS NULL",
+    )
+    .bind(id.to_string())
+    .bind(state.as_str())
+    .bind(reason)
+    .bind(detail)
+    .bind(now.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Writes down what was used since the last time.
+pub(super) async fn add_shown(
+    conn: &mut Connection,
+    id: SandboxId,
+    bytes: u64,
+    active_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE demos SET shown_bytes = shown_bytes + $2, active_at = COALESCE($3, active_at) WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+    .bind(active_at.map(Timestamp::as_millisecond))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that somebody wants it stopped.
+pub(super) async fn ask_to_stop(
+    conn: &mut Connection,
+    id: SandboxId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE demos SET stop_asked_at = $2 WHERE id = $1 AND stop_asked_at IS NULL")
+        .bind(id.to_string())
+        .bind(now.as_millisecond())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whether visitors may try a submission's app once the competition is over.
+pub async fn is_open_to_visitors(
+    conn: &mut Connection,
+    submission: SubmissionId,
+) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT demo_open FROM submissions WHERE id = $1")
+        .bind(submission.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.map_or(Ok(false), |row| row.flag("demo_open"))
+}
+
+/// Sets that.
+pub(super) async fn open_to_visitors(
+    conn: &mut Connection,
+    submission: SubmissionId,
+    open: bool,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE submissions SET demo_open = $2 WHERE id = $1")
+        .bind(submission.to_string())
+        .bind(i64::from(open))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Adds a ticket.
+pub(super) async fn insert_ticket(
+    conn: &mut Connection,
+    digest: &str,
+    (demo, user, session): (SandboxId, UserId, SessionId),
+    expires_at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO demo_tickets (digest, demo_id, user_id, session_id, expires_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(digest)
+    .bind(demo.to_string())
+    .bind(user.to_string())
+    .bind(session.to_string())
+    .bind(expires_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Uses a ticket up; `None` when it is unknown, used, too old or another demo's.
+pub(super) async fn use_ticket(
+    conn: &mut Connection,
+    digest: &str,
+    demo: SandboxId,
+    now: Timestamp,
+) -> Result<Option<(UserId, SessionId)>, StoreError> {
+    let row = sqlx::query(
+        "UPDATE demo_tickets SET used_at = $3 WHERE digest = $1 AND demo_id = $2 \
+         AND used_at IS NULL AND expires_at > $3 RETURNING user_id, session_id",
+    )
+    .bind(digest)
+    .bind(demo.to_string())
+    .bind(now.as_millisecond())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| Ok((row.parsed("user_id")?, row.parsed("session_id")?))).transpose()
+}
+
+/// Adds a visit.
+pub(super) async fn insert_visit(
+    conn: &mut Connection,
+    digest: &str,
+    (demo, user, session): (SandboxId, UserId, SessionId),
+    expires_at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO demo_visits (digest, demo_id, user_id, session_id, expires_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(digest)
+    .bind(demo.to_string())
+    .bind(user.to_string())
+    .bind(session.to_string())
+    .bind(expires_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whose visit a cookie is: somebody whose session on the main site, in which they came, goes on.
+pub(super) async fn visitor(
+    conn: &mut Connection,
+    digest: &str,
+    demo: SandboxId,
+    now: Timestamp,
+) -> Result<Option<UserId>, StoreError> {
+    let row = sqlx::query(
+        "SELECT v.user_id AS user_id FROM demo_visits v \
+         JOIN demos d ON d.id = v.demo_id AND d.ended_at IS NULL \
+         JOIN users u ON u.id = v.user_id AND u.disabled_at IS NULL \
+         WHERE v.digest = $1 AND v.demo_id = $2 AND v.expires_at > $3 AND EXISTS \
+         (SELECT 1 FROM sessions s WHERE s.id = v.session_id AND s.user_id = v.user_id AND s.expires_at > $3 \
+          AND (s.revoked_at IS NULL OR s.revoked_at > $3))",
+    )
+    .bind(digest)
+    .bind(demo.to_string())
+    .bind(now.as_millisecond())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| row.parsed("user_id")).transpose()
+}
+
+/// Forgets tickets and visits that are over.
+pub(super) async fn sweep(conn: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
+    for table in ["demo_tickets", "demo_visits"] {
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} WHERE expires_at <= $1")))
+            .bind(now.as_millisecond())
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
