@@ -147,8 +147,9 @@ def write_schema(path, codes):
     """Put the carriers that there are, in order, into the schema of /carriers."""
     schema = json.loads(path.read_text(encoding="utf-8"))
     listed = schema["properties"]["carriers"]
-    listed.update(minItems=len(codes), maxItems=len(codes),
-                  prefixItems=[{"properties": {"carrier": {"const": code}}} for code in codes])
+    # beside `items`, not with it: in one place `items` holds for what comes after `prefixItems` alone
+    order = {"prefixItems": [{"properties": {"carrier": {"const": code}}} for code in codes]}
+    listed.update(minItems=len(codes), maxItems=len(codes), allOf=[order])
     path.write_text(json.dumps(schema, indent=1) + "\n", encoding="utf-8")
 
 
