@@ -47,8 +47,9 @@ def main(app):
         for name in ANSWERS:
             found = document.get(name)
             if not isinstance(found, (int, float)) or abs(found - float(question[name])) > 0.0001:
-                wrong.append(f"{target}: {name} is {found}, and {question[name]} is right")
-    print("\n".join(wrong[:SHOWN]))
+                wrong.append(f"{target}: {name} is {found} and should be {question[name]}")
+    for line in wrong[:SHOWN]:
+        print(line)
     if len(wrong) > SHOWN:
         print(f"... and {len(wrong) - SHOWN} more")
     print(f"{len(questions)} questions, {len(wrong)} answers wrong or missing")
