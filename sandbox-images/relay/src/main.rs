@@ -1,6 +1,6 @@
 //! The way into a container that has no network. It runs as the container's main command, starts
 //! the program it is given, and joins connections from the host to the program's loopback ports:
-//! `serve`. Under the name `submit` it hands a file to the host: [`submit`]. Both speak over one
+//! `serve`; or joins those of a program that somebody else runs: `beside`. Under the name `submit` it hands a file to the host: [`submit`]. Both speak over one
 //! unix socket of the host in a directory that the container sees read-only; the protocol stands at
 //! the head of `src/sandbox/relay.rs` in the service. Under the name `shuyu-start` it holds a run
 //! container that was started before its run was known: [`start`].
@@ -37,6 +37,11 @@ fn main() -> ExitCode {
     }
     match words.split_first() {
         Some((verb, rest)) if verb == "serve" => serve_with(rest),
+        Some((verb, rest)) if verb == "beside" => match rest {
+            [] => serve::beside(Path::new(SOCKET)),
+            [option, path] if option == "--socket" => serve::beside(Path::new(path)),
+            _ => usage(),
+        },
         Some((verb, rest)) if verb == "submit" => submit::main(rest),
         Some((verb, [])) if verb == "--version" => {
             println!("shuyu-relay {}", env!("CARGO_PKG_VERSION"));
@@ -60,6 +65,7 @@ fn serve_with(words: &[OsString]) -> ExitCode {
 fn usage() -> ExitCode {
     eprintln!(
         "shuyu-relay serve [--socket PATH] -- COMMAND [ARGUMENT…]\n\
+         shuyu-relay beside [--socket PATH] (until standard input ends)\n\
          shuyu-relay submit [--socket PATH] FILE [-m MESSAGE] [--phase N]\n\
          (the socket is {SOCKET} unless named)"
     );

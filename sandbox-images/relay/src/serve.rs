@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, read};
 use rustix::net::SocketAddrUnix;
 
 use crate::child::{Child, Signals};
@@ -23,7 +24,21 @@ const BROKEN: u8 = 125;
 
 /// Runs the program and relays until it ends; then its exit code is ours.
 pub fn main(socket: &Path, program: &OsStr, arguments: &[OsString]) -> ExitCode {
-    let code = serve(socket, program, arguments).unwrap_or_else(|error| {
+    ended(socket, serve(socket, program, arguments))
+}
+
+/// Relays beside a program that somebody else runs, until standard input ends: whoever started us holds the
+/// other end of it, and is gone then.
+pub fn beside(socket: &Path) -> ExitCode {
+    let relayed = SocketAddrUnix::new(socket).map_err(io::Error::from).and_then(|host| {
+        let control = Control::new(host.clone());
+        Relay { host, control, until: Until::InputEnds(io::stdin()), pairs: Vec::new() }.until_end()
+    });
+    ended(socket, relayed)
+}
+
+fn ended(socket: &Path, code: io::Result<u8>) -> ExitCode {
+    let code = code.unwrap_or_else(|error| {
         eprintln!("shuyu-relay: {}: {error}", socket.display());
         BROKEN
     });
@@ -37,7 +52,7 @@ fn serve(socket: &Path, program: &OsStr, arguments: &[OsString]) -> io::Result<u
     let signals = Signals::noted()?;
     let code = match Child::start(program, arguments) {
         Ok(child) => {
-            let mut relay = Relay { host, control, signals, child, pairs: Vec::new() };
+            let mut relay = Relay { host, control, until: Until::Ended(child, signals), pairs: Vec::new() };
             let code = relay.until_end()?;
             // What the program said last is on its way.
             relay.pairs.iter_mut().for_each(Pair::advance);
@@ -53,9 +68,38 @@ fn serve(socket: &Path, program: &OsStr, arguments: &[OsString]) -> io::Result<u
 struct Relay {
     host: SocketAddrUnix,
     control: Control,
-    signals: Signals,
-    child: Child,
+    until: Until,
     pairs: Vec<Pair>,
+}
+
+/// How long to relay.
+enum Until {
+    /// Until our program has ended, of which a signal tells.
+    Ended(Child, Signals),
+    /// Until there is nothing more to read.
+    InputEnds(io::Stdin),
+}
+
+impl Until {
+    /// Readable when there is something to look at.
+    fn bell(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Ended(_, signals) => signals.bell(),
+            Self::InputEnds(input) => input.as_fd(),
+        }
+    }
+
+    /// The exit code, once it is over.
+    fn answer(&mut self) -> Option<u8> {
+        match self {
+            Self::Ended(child, signals) => child.answer(signals),
+            Self::InputEnds(input) => {
+                let mut piece = [0; 64];
+                // nobody writes there; what cannot be read is over too
+                matches!(read(&*input, &mut piece), Ok(0) | Err(_)).then_some(0)
+            }
+        }
+    }
 }
 
 /// Whom an entry of the poll list stands for.
@@ -74,7 +118,7 @@ impl Relay {
             for happened in self.wait(now)? {
                 match happened {
                     (Who::Bell, _) => {
-                        if let Some(code) = self.child.answer(&self.signals) {
+                        if let Some(code) = self.until.answer() {
                             return Ok(code);
                         }
                     }
@@ -99,7 +143,7 @@ impl Relay {
     /// Waits until something happens, or something is due; gives what happened.
     fn wait(&self, now: Instant) -> io::Result<Vec<(Who, PollFlags)>> {
         let mut who = vec![Who::Bell];
-        let mut list = vec![PollFd::from_borrowed_fd(self.signals.bell(), PollFlags::IN)];
+        let mut list = vec![PollFd::from_borrowed_fd(self.until.bell(), PollFlags::IN)];
         if let Some(control) = self.control.waits() {
             who.push(Who::Control);
             list.push(PollFd::from_borrowed_fd(control, PollFlags::IN));

@@ -38,6 +38,19 @@ impl Host {
         (host, control)
     }
 
+    /// A relay beside a program that somebody else runs.
+    fn beside() -> (Self, Reader) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("relay.sock");
+        let listener = UnixListener::bind(&socket).expect("bound");
+        let mut relay = Command::new(env!("CARGO_BIN_EXE_shuyu-relay"));
+        relay.args(["beside", "--socket"]).arg(&socket).stdin(Stdio::piped());
+        let relay = relay.spawn().expect("started");
+        let host = Self { socket, listener, relay, numbers: 0, _directory: directory };
+        let control = host.control();
+        (host, control)
+    }
+
     fn accept(&self) -> Reader {
         BufReader::new(self.listener.accept().expect("dialled").0)
     }
@@ -111,6 +124,16 @@ fn speaks(stream: &mut Reader, program: &mut TcpStream) {
     let mut back = [0; 4];
     stream.read_exact(&mut back).expect("received");
     assert_eq!((&there, &back), (b"there", b"back"));
+}
+
+#[test]
+fn beside_another_program_it_relays_until_its_input_ends() {
+    let (mut host, control) = Host::beside();
+    let server = server();
+    let (mut stream, mut program) = join(&mut host, &control, &server);
+    speaks(&mut stream, &mut program);
+    drop(host.relay.stdin.take());
+    assert_eq!(host.relay.wait().expect("ended").code(), Some(0));
 }
 
 #[test]
