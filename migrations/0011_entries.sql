@@ -2,6 +2,7 @@
 
 -- number: what a blind judge sees, drawn at random so that it tells nothing of who came first.
 -- state: draft, submitted or withdrawn. submitted_version: what stands as handed in; kept when withdrawn.
+-- withdrawn_reason: the organizer's words, where they took it back.
 -- late_until, late_reason: an organizer lets the team change it after the deadline. published_at: the team
 -- shows it to visitors once the competition is over; hidden_reason: an organizer took it down.
 CREATE TABLE entries (
@@ -16,6 +17,7 @@ CREATE TABLE entries (
     submitted_at BIGINT,
     submitted_by TEXT REFERENCES users (id),
     withdrawn_at BIGINT,
+    withdrawn_reason TEXT NOT NULL DEFAULT '',
     late_until BIGINT,
     late_reason TEXT NOT NULL DEFAULT '',
     published_at BIGINT,
@@ -35,11 +37,12 @@ CREATE TABLE entry_drafts (
 );
 
 -- What it was at times that count; rows are never changed. cause: saved, submitted, restored, or kept
--- (before somebody else's change replaced it).
+-- (before somebody else's change replaced it). title: the content's own, for lists.
 CREATE TABLE entry_versions (
     entry_id TEXT NOT NULL REFERENCES entries (id),
     version BIGINT NOT NULL,
     cause TEXT NOT NULL,
+    title TEXT NOT NULL,
     content TEXT NOT NULL,
     made_at BIGINT NOT NULL,
     made_by TEXT NOT NULL REFERENCES users (id),

@@ -5,8 +5,9 @@ use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::model::{Cause, Content, Draft, Entry, EntryFile, EntryState, Version};
-use crate::ids::{CompetitionId, EntryFileId, EntryId, TeamId, UserId};
+use crate::ids::{CompetitionId, EntryFileId, EntryId, PhaseId, SubmissionId, TeamId, UserId};
 use crate::store::{Connection, Row, StoreError};
+use crate::submission::model::Origin;
 
 fn entry(row: &AnyRow) -> Result<Entry, StoreError> {
     Ok(Entry {
@@ -20,6 +21,7 @@ fn entry(row: &AnyRow) -> Result<Entry, StoreError> {
         submitted_at: row.time_or_null("submitted_at")?,
         submitted_by: row.parsed_or_null("submitted_by")?,
         withdrawn_at: row.time_or_null("withdrawn_at")?,
+        withdrawn_reason: row.text("withdrawn_reason")?,
         late_until: row.time_or_null("late_until")?,
         late_reason: row.text("late_reason")?,
         published_at: row.time_or_null("published_at")?,
@@ -203,12 +205,13 @@ pub(super) async fn insert_version(
     (by, at): (UserId, Timestamp),
 ) -> Result<i64, StoreError> {
     sqlx::query(
-        "INSERT INTO entry_versions (entry_id, version, cause, content, made_at, made_by) \
+        "INSERT INTO entry_versions (entry_id, version, cause, title, content, made_at, made_by) \
          VALUES ($1, (SELECT COALESCE(MAX(v.version), 0) + 1 FROM entry_versions v WHERE v.entry_id = $1), \
-         $2, $3, $4, $5) RETURNING version",
+         $2, $3, $4, $5, $6) RETURNING version",
     )
     .bind(id.to_string())
     .bind(cause.as_str())
+    .bind(&content.title)
     .bind(json(content))
     .bind(at.as_millisecond())
     .bind(by.to_string())
@@ -286,7 +289,7 @@ pub(super) async fn prune_versions(conn: &mut Connection, id: EntryId, most: i64
 pub(super) async fn set_standing(conn: &mut Connection, e: &Entry) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE entries SET state = $2, submitted_version = $3, submitted_at = $4, submitted_by = $5, \
-         withdrawn_at = $6, late_until = $7, late_reason = $8, published_at = $9, hidden_reason = $10 \
+         withdrawn_at = $6, late_until = $7, late_reason = $8, published_at = $9, hidden_reason = $10, withdrawn_reason = $11 \
          WHERE id = $1",
     )
     .bind(e.id.to_string())
@@ -299,6 +302,7 @@ pub(super) async fn set_standing(conn: &mut Connection, e: &Entry) -> Result<(),
     .bind(&e.late_reason)
     .bind(e.published_at.map(Timestamp::as_millisecond))
     .bind(&e.hidden_reason)
+    .bind(&e.withdrawn_reason)
     .execute(conn)
     .await?;
     Ok(())
@@ -312,6 +316,60 @@ pub(super) async fn set_team(conn: &mut Connection, id: EntryId, team: TeamId) -
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// The titles of what stands as submitted, with the entry and its team, by the entry's number.
+pub(super) async fn standing_titles(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<Vec<(EntryId, TeamId, String)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT e.id AS id, e.team_id AS team_id, v.title AS title FROM entries e \
+         JOIN entry_versions v ON v.entry_id = e.id AND v.version = e.submitted_version \
+         WHERE e.competition_id = $1 AND e.state = 'submitted' ORDER BY e.number",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("id")?, row.parsed("team_id")?, row.text("title")?))).collect()
+}
+
+/// A submission that an entry may be about.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Its id.
+    pub id: SubmissionId,
+    /// The phase it was made to.
+    pub phase: PhaseId,
+    /// Its file's name.
+    pub file_name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The submissions that a team's entry may be about: those told to be scored, the newest first.
+pub async fn choices(conn: &mut Connection, team: TeamId) -> Result<Vec<Choice>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, phase_id, file_name, created_at, origin FROM submissions WHERE team_id = $1 \
+         AND aim = 'compete' AND disclosed_state = 'finished' AND disqualified_at IS NULL \
+         ORDER BY created_at DESC, id DESC LIMIT 300",
+    )
+    .bind(team.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Choice {
+                id: row.parsed("id")?,
+                phase: row.parsed("phase_id")?,
+                file_name: row.text("file_name")?,
+                created_at: row.time("created_at")?,
+                origin: row.parsed("origin")?,
+            })
+        })
+        .collect()
 }
 
 /// Adds a file.

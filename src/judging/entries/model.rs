@@ -66,6 +66,8 @@ pub struct Entry {
     pub submitted_by: Option<UserId>,
     /// When it was withdrawn, if it is.
     pub withdrawn_at: Option<Timestamp>,
+    /// Why, where an organizer took it back; empty where the team did.
+    pub withdrawn_reason: String,
     /// Until when an organizer lets the team change it after the deadline.
     pub late_until: Option<Timestamp>,
     /// Why.

@@ -372,7 +372,7 @@ fn definition() -> impl Strategy<Value = Definition> {
             awards: vec![award],
             entries: flags[10].then(|| EntryRules {
                 opens: flags[0].then(|| Timestamp::from_second(1_788_000_000).unwrap()),
-                closes: flags[1].then(|| Timestamp::from_second(1_900_000_000).unwrap()),
+                closes: flags[0].then(|| Timestamp::from_second(1_900_000_000).unwrap()),
                 required: if flags[2] { EntryPart::ALL.to_vec() } else { Vec::new() },
                 report_bytes: if flags[3] { 1_234_567 } else { 5 << 20 },
                 ..EntryRules::default()
