@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::model::{Cause, Content, Draft, Entry, EntryFile, EntryState, Version};
+use super::model::{Cause, Content, Draft, Entry, EntryFile, Version};
 use crate::ids::{CompetitionId, EntryFileId, EntryId, PhaseId, SubmissionId, TeamId, UserId};
 use crate::store::{Connection, Row, StoreError};
 use crate::submission::model::Origin;
@@ -419,6 +419,48 @@ pub async fn files(conn: &mut Connection, entry: EntryId) -> Result<Vec<EntryFil
     rows.iter().map(file).collect()
 }
 
+/// Every report of a competition's entries: what their files say of their authors.
+pub async fn reports(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<Vec<EntryFile>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT f.* FROM entry_files f JOIN entries e ON e.id = f.entry_id \
+         WHERE e.competition_id = $1 AND f.kind = 'report'",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(file).collect()
+}
+
+/// How many versions each entry of a competition has.
+pub async fn version_counts(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<std::collections::HashMap<EntryId, i64>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT v.entry_id AS id, COUNT(*) AS n FROM entry_versions v JOIN entries e ON e.id = v.entry_id \
+         WHERE e.competition_id = $1 GROUP BY v.entry_id",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("id")?, row.int("n")?))).collect()
+}
+
+/// The entries that their teams show to visitors, by number.
+pub async fn shown(conn: &mut Connection, competition: CompetitionId) -> Result<Vec<Entry>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM entries WHERE competition_id = $1 AND state = 'submitted' \
+         AND published_at IS NOT NULL AND hidden_reason = '' ORDER BY number",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(entry).collect()
+}
+
 /// Forgets a file.
 pub(super) async fn forget_file(conn: &mut Connection, id: EntryFileId) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM entry_files WHERE id = $1").bind(id.to_string()).execute(conn).await?;
@@ -449,18 +491,4 @@ pub(super) async fn people(
             Ok((row.parsed("id")?, [team?, name?, login?, organisation?]))
         })
         .collect()
-}
-
-/// Whether an entry of a state is there.
-pub async fn count(
-    conn: &mut Connection,
-    competition: CompetitionId,
-    state: EntryState,
-) -> Result<i64, StoreError> {
-    sqlx::query("SELECT COUNT(*) AS n FROM entries WHERE competition_id = $1 AND state = $2")
-        .bind(competition.to_string())
-        .bind(state.as_str())
-        .fetch_one(conn)
-        .await?
-        .int("n")
 }

@@ -8,7 +8,7 @@ use super::model::{Content, EntryFile, FileKind};
 pub struct Leak {
     /// The part: `title`, `summary`, `report`, `caption`, `demo` or `pdf`.
     pub part: &'static str,
-    /// The kind, in kebab case: `named` (a text has the word, which is blotted out), `address` (a link
+    /// The kind, in kebab case: `named` (a text has the word, which is blotted out), `address` (the link
     /// has it, which is left out), `link` (a link leads to a page that may say it), `file` (the file
     /// itself says it), `locked` (the file cannot be looked into), `unread` (its pages are not looked
     /// through).
@@ -38,13 +38,6 @@ pub fn leaks(content: &Content, files: &[EntryFile], names: &Names) -> Vec<Leak>
     for (part, text) in texts.into_iter().chain(captions) {
         for word in names.named(text) {
             add(part, "named", word);
-        }
-        let addresses =
-            text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '<' | '>' | '[' | ']' | '"'));
-        for address in addresses.filter(|word| word.contains("://")) {
-            for word in names.named_in_address(address) {
-                add(part, "address", word);
-            }
         }
     }
     if !content.demo.is_empty() {

@@ -125,8 +125,16 @@ impl Names {
 
     /// Where names stand in a text, as bytes, with the name as its owner writes it; in order, and they
     /// may overlap.
+    /// An address that names somebody, be it within a longer word, is found as a whole.
     pub fn find(&self, text: &str) -> Vec<(Range<usize>, &str)> {
-        self.search(text, true)
+        let mut found = self.search(text, true);
+        if text.contains("://") || text.contains('@') || text.contains("www.") {
+            for (from, address) in addresses(text) {
+                let named = self.named_in_address(address);
+                found.extend(named.into_iter().map(|name| (from..from + address.len(), name)));
+            }
+        }
+        found
     }
 
     fn search(&self, text: &str, words: bool) -> Vec<(Range<usize>, &str)> {
@@ -169,6 +177,13 @@ impl Names {
             masked = blotted(&masked, 0, &ranges);
         }
     }
+}
+
+/// The pieces of a text that may be addresses, and the byte at which each begins.
+fn addresses(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let ends = |c: char| c.is_whitespace() || "()<>[]{}\"'`|，。；：、！？（）《》“”「」【】¶▇".contains(c);
+    let pieces = text.split(ends).map(move |piece| (piece.as_ptr() as usize - text.as_ptr() as usize, piece));
+    pieces.filter(|(_, piece)| piece.contains("://") || piece.contains('@') || piece.contains("www."))
 }
 
 /// The end of a name that begins at a unit, if it stands there.
@@ -265,6 +280,7 @@ mod tests {
             ("来自北京数据局的作品", "来自▇▇▇的作品"),
             ("BA队 A队员", "BA队 ▇▇▇员"),
             ("x marks ·", "x marks ·"),
+            ("see https://git.example/alice2024, or mail x@alices.example", "see ▇▇▇ or mail ▇▇▇"),
             ("O’Neil and oneil", "▇▇▇ and ▇▇▇"),
         ] {
             assert_eq!(names.mask(text), masked, "{text}");

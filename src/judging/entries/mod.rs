@@ -17,6 +17,8 @@ pub mod picture;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use self::mask::Names;
@@ -32,7 +34,7 @@ pub use act::{
     unsubmit, withdraw,
 };
 pub use db::{Choice, by_id, submitted};
-pub use files::{Incoming, look_over, open};
+pub use files::{Incoming, look_over, open, open_any};
 pub use leaks::{Leak, leaks};
 pub use model::{Cause, Content, Draft, Entry, EntryFile, EntryState, FileFacts, FileKind, Picture, Version};
 
@@ -262,6 +264,22 @@ pub async fn names(
     Ok(Names::new(all.iter().map(String::as_str)))
 }
 
+/// The same for every team of a competition.
+///
+/// # Errors
+/// When the database fails.
+pub async fn all_names(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<HashMap<TeamId, Names>, StoreError> {
+    let mut of_teams: HashMap<TeamId, Vec<String>> = HashMap::new();
+    for (team, names) in db::people(conn, competition, None).await? {
+        of_teams.entry(team).or_default().extend(names.into_iter().flatten());
+    }
+    let names = |(team, all): (TeamId, Vec<String>)| (team, Names::new(all.iter().map(String::as_str)));
+    Ok(of_teams.into_iter().map(names).collect())
+}
+
 /// What a judge is shown of an entry: the version that stands, and the names to blot out.
 pub struct Judged {
     /// Its id.
@@ -301,14 +319,11 @@ pub async fn blind_titles(
     conn: &mut Connection,
     competition: CompetitionId,
 ) -> Result<Vec<(EntryId, String)>, StoreError> {
-    let mut of_teams: std::collections::HashMap<TeamId, Vec<String>> = std::collections::HashMap::new();
-    for (team, names) in db::people(conn, competition, None).await? {
-        of_teams.entry(team).or_default().extend(names.into_iter().flatten());
-    }
+    let names = all_names(conn, competition).await?;
     let titles = db::standing_titles(conn, competition).await?;
     let blind = |(id, team, title): (EntryId, TeamId, String)| {
-        let names = of_teams.get(&team).map(|names| Names::new(names.iter().map(String::as_str)));
-        (id, names.unwrap_or_default().mask(&title))
+        let masked = names.get(&team).map_or_else(|| title.clone(), |names| names.mask(&title));
+        (id, masked)
     };
     Ok(titles.into_iter().map(blind).collect())
 }
