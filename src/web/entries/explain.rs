@@ -65,7 +65,9 @@ impl Explain for EntryFault {
                 let parts = parts.iter().map(|part| FieldFault::new(part.as_str(), "entry-required"));
                 title.into_iter().chain(parts).collect()
             }
-            Self::TooLong { field, most } => with(field, "entry-too-long", vec![("most", number(*most).into())]),
+            Self::TooLong { field, most } => {
+                with(field, "entry-too-long", vec![("most", number(*most).into())])
+            }
             Self::Title => with("title", "entry-title", Args::new()),
             Self::Demo => with("demo", "entry-demo", Args::new()),
             Self::Picture(PictureError::Kind) => with("pictures", "picture-kind", Args::new()),

@@ -93,13 +93,7 @@ impl EntryView {
         Self { team: Some(team), ..Self::of(number, content, files, base, None) }
     }
 
-    fn of(
-        number: i64,
-        content: &Content,
-        files: &[EntryFile],
-        base: &str,
-        names: Option<&Names>,
-    ) -> Self {
+    fn of(number: i64, content: &Content, files: &[EntryFile], base: &str, names: Option<&Names>) -> Self {
         let plain = |text: &str| names.map_or_else(|| text.to_owned(), |names| names.mask(text));
         let find = |id| files.iter().find(|file| file.id == id);
         let pictures = content.pictures.iter().filter_map(|picture| {
@@ -163,7 +157,10 @@ pub fn respond(number: i64, file: &EntryFile, reader: ObjectReader) -> Response 
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     if file.kind == FileKind::Report {
         let name = format!("attachment; filename=\"entry-{number}.pdf\"");
-        headers.insert(CONTENT_DISPOSITION, HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("attachment")));
+        headers.insert(
+            CONTENT_DISPOSITION,
+            HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("attachment")),
+        );
     }
     response
 }

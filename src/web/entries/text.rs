@@ -36,7 +36,9 @@ fn plain(event: Event<'_>) -> Option<Event<'_>> {
             Event::Start(Tag::Heading { level, id: None, classes: Vec::new(), attrs: Vec::new() })
         }
         Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(lower(level))),
-        Event::Start(Tag::CodeBlock(_)) => Event::Start(Tag::CodeBlock(pulldown_cmark::CodeBlockKind::Indented)),
+        Event::Start(Tag::CodeBlock(_)) => {
+            Event::Start(Tag::CodeBlock(pulldown_cmark::CodeBlockKind::Indented))
+        }
         event => event,
     })
 }
@@ -137,7 +139,10 @@ mod tests {
             let html = render(text, Some(&names));
             let shown = html.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
             let shown = shown.collect::<String>();
-            assert!(names.find(&shown).is_empty() && !html.to_lowercase().contains("alice"), "{text}: {html}");
+            assert!(
+                names.find(&shown).is_empty() && !html.to_lowercase().contains("alice"),
+                "{text}: {html}"
+            );
             assert!(names.find(&html).is_empty(), "{text}: {html}");
         }
     }
@@ -145,10 +150,16 @@ mod tests {
     #[test]
     fn html_is_text_and_nothing_is_loaded_from_elsewhere() {
         let html = render("<script>x</script> <img src=//a.cn/x> ![way](https://a.cn/x.png)\n\n# Big", None);
-        assert!(!html.contains("<script") && !html.contains("<img") && html.contains("&lt;script&gt;"), "{html}");
+        assert!(
+            !html.contains("<script") && !html.contains("<img") && html.contains("&lt;script&gt;"),
+            "{html}"
+        );
         assert!(html.contains("way") && html.contains("<h3>Big</h3>"), "{html}");
         let link = render("[x](https://a.cn) [y](javascript:alert(1))", None);
-        assert!(link.contains("rel=\"noopener noreferrer nofollow\"") && !link.contains("javascript"), "{link}");
+        assert!(
+            link.contains("rel=\"noopener noreferrer nofollow\"") && !link.contains("javascript"),
+            "{link}"
+        );
     }
 
     proptest! {

@@ -65,9 +65,8 @@ async fn lines(app: &App, conn: &mut Connection, hall: &Hall) -> Result<Vec<Line
     let nobody = entries::mask::Names::default();
     let lines = db::all(conn, id).await?.into_iter().map(|entry| {
         let version = standing.get(&entry.id);
-        let told = version.map(|version| {
-            leaks(&version.content, &reports, names.get(&entry.team).unwrap_or(&nobody))
-        });
+        let told = version
+            .map(|version| leaks(&version.content, &reports, names.get(&entry.team).unwrap_or(&nobody)));
         let told = told.unwrap_or_default();
         let named: Vec<_> = told.iter().filter(|leak| !matches!(leak.kind, "unread" | "link")).collect();
         Line {
@@ -111,7 +110,15 @@ async fn export(
     let lines = lines(&app, &mut conn, &hall).await?;
     let mut writer = csv::Writer::from_writer(Vec::new());
     let write = |writer: &mut csv::Writer<Vec<u8>>| {
-        writer.write_record(["number", "team", "title", "state", "versions", "submitted_at", "names_found"])?;
+        writer.write_record([
+            "number",
+            "team",
+            "title",
+            "state",
+            "versions",
+            "submitted_at",
+            "names_found",
+        ])?;
         for line in &lines {
             let at = line.submitted_at.map(|at| at.to_string()).unwrap_or_default();
             writer.write_record([

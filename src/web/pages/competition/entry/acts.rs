@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::page::version_views;
-use super::{desk, own_team};
+use super::{desk, own_team, rules};
 use crate::contest::entry::db as entry_db;
 use crate::contest::model::Team;
 use crate::ids::EntryFileId;
@@ -26,6 +26,9 @@ async fn own<'a>(
     user: &User,
     conn: &mut Connection,
 ) -> Result<(&'a Team, Entry), PageError> {
+    rules(hall)?;
+    // without a team there is nothing either
+    hall.team.as_ref().ok_or_else(PageError::not_found)?;
     let team = own_team(app, hall, user).await?;
     let entry = db::of_team(conn, team.id).await?.ok_or_else(PageError::not_found)?;
     Ok((team, entry))

@@ -56,7 +56,8 @@ impl Form {
             };
             match kind {
                 Some((kind, cap)) => {
-                    let Some(bytes) = read(&mut field, usize::try_from(cap).unwrap_or(usize::MAX)).await? else {
+                    let Some(bytes) = read(&mut field, usize::try_from(cap).unwrap_or(usize::MAX)).await?
+                    else {
                         return Err(ObjectError::TooLarge { object: "the file".to_owned(), cap }.into());
                     };
                     // a field that nothing was chosen in comes as an empty file

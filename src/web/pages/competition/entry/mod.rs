@@ -59,7 +59,12 @@ async fn own_team<'a>(app: &App, hall: &'a Hall, user: &User) -> Result<&'a Team
 }
 
 /// A team's best submission on the board: of the phase that is open, or the last one that began.
-async fn best(app: &App, conn: &mut Connection, hall: &Hall, team: &Team) -> Result<Option<SubmissionId>, PageError> {
+async fn best(
+    app: &App,
+    conn: &mut Connection,
+    hall: &Hall,
+    team: &Team,
+) -> Result<Option<SubmissionId>, PageError> {
     let Ok(phase) = hall.phase_begun(None) else { return Ok(None) };
     let board = app.boards.board(conn, phase, &hall.competition.definition.leaderboard).await?;
     Ok(board.best_row(team.id).map(|row| row.submission))
@@ -93,7 +98,7 @@ async fn save(
     let (press, seen, content) = (form.press(), form.seen(), form.content());
     let taken = async {
         let (pictures, pdf) = form.files().await?;
-        let change = Change { seen, content: content.clone(), pictures, pdf, asked: press != Press::Auto };
+        let change = Change { seen, content: content.clone(), pictures, pdf, asked: press == Press::Save };
         let draft = entries::save(&app.house, desk(&hall, team)?, (&user.actor).into(), change).await?;
         Ok::<_, Refused>(draft)
     };

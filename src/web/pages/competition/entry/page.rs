@@ -233,7 +233,11 @@ fn standing(known: &Known, hall: &Hall, window: Window, lacks: &[EntryPart]) -> 
     }
 }
 
-pub(super) fn version_views(versions: &[Version], standing: Option<i64>, members: &[Membership]) -> Vec<VersionView> {
+pub(super) fn version_views(
+    versions: &[Version],
+    standing: Option<i64>,
+    members: &[Membership],
+) -> Vec<VersionView> {
     let view = |version: &Version| VersionView {
         number: version.number,
         cause: version.cause.as_str(),
@@ -308,7 +312,9 @@ pub(super) async fn show(
     let standing = standing(&known, hall, window, &lacks);
     let versions = version_views(&known.versions, standing.submitted_version, &known.members);
     let conflict = sent.as_ref().and_then(|sent| match &sent.fault {
-        EntryFault::Changed(theirs) => Some((conflict(&sent.content, theirs, &known.members), theirs.revision)),
+        EntryFault::Changed(theirs) => {
+            Some((conflict(&sent.content, theirs, &known.members), theirs.revision))
+        }
         _ => None,
     });
     let form = match (&sent, &conflict) {
