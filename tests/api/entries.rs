@@ -75,7 +75,7 @@ async fn a_program_writes_illustrates_submits_and_withdraws_an_entry() {
     let done =
         call(&alice, Method::POST, &format!("{E}/submit"), json!({ "revision": revision })).await.ok().json();
     assert_eq!((done["state"].as_str(), done["lacks"].as_array().unwrap().len()), (Some("submitted"), 0));
-    let desk = org.program(&org.token("manage").await);
+    let desk = org.program(&org.token("organize").await);
     let list = desk.get("/api/v1/competitions/small/desk/entries").await.ok().json();
     assert_eq!(list["total"], 2);
     let titles: Vec<_> =

@@ -192,6 +192,14 @@ pub async fn submit(
     if content.title.trim().is_empty() || !lacks.is_empty() {
         return Err(EntryFault::Lacks { title: content.title.trim().is_empty(), parts: lacks });
     }
+    let standing = entry.standing_version();
+    if let Some(newest) = db::newest_version(&mut tx, entry.id).await?
+        && standing == Some(newest.number)
+        && newest.content == content
+    {
+        // it stands so already
+        return Ok(entry);
+    }
     let version = db::insert_version(&mut tx, entry.id, Cause::Submitted, &content, (user, now)).await?;
     entry.state = EntryState::Submitted;
     entry.submitted_version = Some(version);
@@ -252,7 +260,7 @@ async fn take_back(
     action: &'static str,
 ) -> Result<Entry, EntryFault> {
     let now = house.clock.now();
-    change(house, team, now, |entry| {
+    change(house, team, |entry| {
         if entry.state != EntryState::Submitted {
             return Err(EntryFault::NotSubmitted);
         }
@@ -281,7 +289,7 @@ pub async fn allow_late(
     if until <= now || days > LATE_DAYS {
         return Err(EntryFault::Late);
     }
-    change(house, entry.team, now, |entry| {
+    change(house, entry.team, |entry| {
         entry.late_until = Some(until);
         entry.late_reason = reason.to_owned();
         let row = note(entry, now, by, "entry.late_allowed").detail("until", until.to_string());
@@ -325,7 +333,7 @@ pub async fn publish(house: &House, desk: Desk<'_>, by: Actor, shown: bool) -> R
 /// When the database fails.
 pub async fn take_down(house: &House, entry: &Entry, by: Actor, reason: &str) -> Result<Entry, EntryFault> {
     let (now, reason) = (house.clock.now(), reason.trim());
-    change(house, entry.team, now, |entry| {
+    change(house, entry.team, |entry| {
         entry.hidden_reason = reason.chars().take(500).collect();
         if !reason.is_empty() {
             entry.published_at = None;
@@ -352,6 +360,7 @@ pub async fn restore(house: &House, desk: Desk<'_>, by: Actor, number: i64) -> R
     }
     db::set_draft(&mut tx, entry.id, before.revision, &version.content, (user, now)).await?;
     db::insert_version(&mut tx, entry.id, Cause::Restored, &version.content, (user, now)).await?;
+    db::prune_versions(&mut tx, entry.id, VERSIONS).await?;
     tx.commit().await?;
     Ok(version)
 }
@@ -389,7 +398,6 @@ pub async fn follow_team(
 async fn change(
     house: &House,
     team: crate::ids::TeamId,
-    _now: Timestamp,
     make: impl FnOnce(&mut Entry) -> Result<audit::Entry, EntryFault>,
 ) -> Result<Entry, EntryFault> {
     let mut tx = house.db.begin().await?;

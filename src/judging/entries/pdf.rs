@@ -164,7 +164,7 @@ fn value(bytes: &[u8], file: &[u8]) -> Option<String> {
 }
 
 fn referred(bytes: &[u8], file: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(&bytes[..bytes.len().min(24)].split(|b| !b.is_ascii()).next()?).ok()?;
+    let text = std::str::from_utf8(bytes[..bytes.len().min(24)].split(|b| !b.is_ascii()).next()?).ok()?;
     let mut words = text.split_ascii_whitespace();
     let (number, generation) = (words.next()?, words.next()?);
     if !words.next()?.starts_with('R') || !number.bytes().all(|b| b.is_ascii_digit()) {
