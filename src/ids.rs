@@ -78,6 +78,10 @@ id! {
     HomeId,
     /// A wheel that an organizer or a participant uploaded.
     PackageId,
+    /// A team's entry (作品) in a competition.
+    EntryId,
+    /// A picture or a report of an entry.
+    EntryFileId,
     /// An API token.
     TokenId,
     /// A browser session.

@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod demo;
 pub mod house;
 pub mod ids;
+pub mod judging;
 pub mod lab;
 pub mod people;
 pub mod probing;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the steps that tests share fail like tests")]
 
+#[path = "pages/entries.rs"]
+mod entries;
 #[path = "pages/inside.rs"]
 mod inside;
 #[path = "pages/packages.rs"]

@@ -76,6 +76,9 @@ pub struct Definition {
     pub finals_choose: Option<u32>,
     /// Awards, kept as written.
     pub awards: Vec<serde_json::Value>,
+    /// What teams hand in beside their submissions (`shuyu.entries`), where they do.
+    #[serde(default)]
+    pub entries: Option<EntryRules>,
 }
 
 /// Codabench's `competition_type`.
@@ -448,4 +451,69 @@ pub struct AirlockRule {
     pub ladder_step: Option<f64>,
     /// Bits each person may learn from one hidden set.
     pub budget_bits: Option<f64>,
+}
+
+/// What a team's entry (作品) consists of, and until when it is taken (`shuyu.entries`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRules {
+    /// When teams may begin, UTC; absent: with the first phase.
+    pub opens: Option<Timestamp>,
+    /// When the last change is taken (exclusive), UTC; absent: with the end of the last phase.
+    pub closes: Option<Timestamp>,
+    /// What an entry must have, beside its title, to be submitted; in the order of the form.
+    pub required: Vec<EntryPart>,
+    /// Pictures it may have.
+    pub pictures: u32,
+    /// Bytes of one picture as uploaded.
+    pub picture_bytes: u64,
+    /// Bytes of a report as PDF.
+    pub report_bytes: u64,
+    /// Bytes of all files of a team that are kept, those of earlier versions too.
+    pub total_bytes: u64,
+}
+
+impl Default for EntryRules {
+    fn default() -> Self {
+        Self {
+            opens: None,
+            closes: None,
+            required: vec![EntryPart::Summary],
+            pictures: 6,
+            picture_bytes: 10 << 20,
+            report_bytes: 20 << 20,
+            total_bytes: 200 << 20,
+        }
+    }
+}
+
+/// A part of an entry that may be required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryPart {
+    /// The summary.
+    Summary,
+    /// At least one picture.
+    Pictures,
+    /// A report, as Markdown or PDF.
+    Report,
+    /// A link to a demonstration.
+    Demo,
+    /// A submission that was scored.
+    Submission,
+}
+
+impl EntryPart {
+    /// Every part, in the order of the form.
+    pub const ALL: [Self; 5] = [Self::Summary, Self::Pictures, Self::Report, Self::Demo, Self::Submission];
+
+    /// The word of the bundle, the interface and the translations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Summary => "summary",
+            Self::Pictures => "pictures",
+            Self::Report => "report",
+            Self::Demo => "demo",
+            Self::Submission => "submission",
+        }
+    }
 }

@@ -12,7 +12,7 @@ pub mod objects;
 mod row;
 
 pub use database::{Connection, Db, Engine, Tx};
-pub use objects::{Class, ObjectError, ObjectKey, ObjectPlace, Objects, S3Settings, Stored};
+pub use objects::{Class, ObjectError, ObjectKey, ObjectPlace, ObjectReader, Objects, S3Settings, Stored};
 pub use row::{Row, places};
 
 /// What can go wrong between us and the database or the object store.

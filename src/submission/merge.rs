@@ -9,6 +9,7 @@ use crate::contest::entry::{self, EntryError};
 use crate::contest::model::{Competition, Team};
 use crate::house::House;
 use crate::ids::UserId;
+use crate::judging::entries;
 use crate::store::Tx;
 
 /// Joins the team that an invitation leads to, for somebody who is admitted under the terms whose
@@ -72,6 +73,7 @@ async fn merge(
             return Err(EntryError::TooManyTogether { phase, together, limit });
         }
     }
+    entries::follow_team(tx, now, own, target, user).await?;
     entry::db::set_merged(tx, own.id, target.id).await?;
     entry::db::leave(tx, own.id, user, now).await?;
     let entry = Entry::new(now, Actor::User(user), "team.merged", ("team", target.id))

@@ -19,7 +19,7 @@ use crate::submission::accept::{AcceptError, DRY_RUNS_AT_A_TIME};
 use crate::submission::actions::ActionError;
 
 /// A time inside a text: to the minute, in UTC, which is what quotas and phases are counted in.
-fn minute(at: Timestamp) -> Arg {
+pub(super) fn minute(at: Timestamp) -> Arg {
     Arg::Text(at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 

@@ -9,6 +9,7 @@
 pub mod api;
 mod app;
 mod assets;
+pub mod entries;
 pub mod error;
 mod explain;
 pub mod format;

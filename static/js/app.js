@@ -3,7 +3,7 @@ import { localTimes } from "./times.js";
 import { themeSwitch } from "./theme.js";
 import { keyboard } from "./keyboard.js";
 import { asks, dialogs, copies } from "./dialogs.js";
-import { uploads } from "./upload.js";
+import { drafts, uploads } from "./upload.js";
 import { liveRegions } from "./live.js";
 
 document.documentElement.classList.add("script");
@@ -14,5 +14,6 @@ dialogs();
 asks();
 copies();
 uploads();
+drafts();
 liveRegions();
 document.querySelector("[data-focus]")?.focus();

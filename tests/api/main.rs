@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it could not do by failing")]
 
 mod desk;
+mod entries;
 mod entry;
 mod openapi;
 mod packages;

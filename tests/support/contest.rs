@@ -127,10 +127,20 @@ impl TestApp {
 
     /// The same, granting what `sandbox` says.
     pub async fn import_offering(&self, sandbox: &str, wanted: &Wanted, slug: &str, owner: &str) {
+        self.import_and(&format!("sandbox: {sandbox}"), wanted, slug, owner).await;
+    }
+
+    /// Imports a competition that takes entries by these rules.
+    pub async fn import_with_entries(&self, rules: &str, wanted: &Wanted, slug: &str, owner: &str) {
+        self.import_and(&format!("entries: {rules}"), wanted, slug, owner).await;
+    }
+
+    /// The same with a further key below `shuyu`.
+    async fn import_and(&self, key: &str, wanted: &Wanted, slug: &str, owner: &str) {
         let directory = tempfile::tempdir().unwrap();
         let root = bundle_in(directory.path(), wanted);
         let yaml = fs::read_to_string(root.join("competition.yaml")).unwrap();
-        fs::write(root.join("competition.yaml"), format!("{yaml}  sandbox: {sandbox}\n")).unwrap();
+        fs::write(root.join("competition.yaml"), format!("{yaml}  {key}\n")).unwrap();
         self.import_from(&root, slug, owner).await;
     }
 

@@ -73,6 +73,8 @@ pub(super) struct Places {
     pub(super) probes: BTreeMap<i64, Place>,
     /// What those files hold, likewise.
     pub(super) suites: BTreeMap<i64, Vec<Suite>>,
+    /// The section about entries.
+    pub(super) entries: Place,
 }
 
 impl<'a> Reader<'a> {
@@ -301,6 +303,7 @@ fn head(top: &mut Section<'_>, findings: &mut Findings) -> Definition {
         airlock: None,
         finals_choose: None,
         awards: Vec::new(),
+        entries: None,
     }
 }
 

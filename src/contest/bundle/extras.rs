@@ -59,6 +59,8 @@ impl Reader<'_> {
         }
         let awards = block.list("awards", &mut self.findings);
         definition.awards = awards.into_iter().map(|(_, node)| node.value.to_json()).collect();
+        self.places.entries = block.at("entries");
+        definition.entries = self.entries(&mut block);
         block.finish(&mut self.findings);
         extras
     }
@@ -154,7 +156,7 @@ impl Reader<'_> {
         Some(node.value.to_json())
     }
 
-    fn size(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<u64> {
+    pub(super) fn size(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<u64> {
         let text = section.text(key, &mut self.findings)?;
         let size = read_size(&text).filter(|size| *size > 0);
         if size.is_none() {

@@ -104,6 +104,7 @@ impl Reader<'_> {
             }
         }
         self.check_hidden_sets(&definition.tasks);
+        self.check_entries(definition);
         if !self.html_pages.is_empty() {
             self.html_pages.sort();
             self.html_pages.dedup();

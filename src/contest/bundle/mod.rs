@@ -10,6 +10,7 @@ mod board;
 mod competition;
 mod dates;
 pub mod diff;
+mod entries;
 mod extras;
 mod files;
 pub(crate) mod finding;

@@ -111,7 +111,7 @@ impl Reader<'_> {
         indexes
     }
 
-    fn date(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Timestamp> {
+    pub(super) fn date(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Timestamp> {
         let node = section.get(key)?;
         let at = section.at(key);
         let Some(text) = scalar_text(node) else {

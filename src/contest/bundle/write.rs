@@ -12,8 +12,8 @@ use super::files::FileEntry;
 use super::finding::COMPETITION_YAML;
 use super::quantity::write_size;
 use crate::contest::definition::{
-    Column, Definition, FactKind, FactQuestion, InputVisibility, Leaderboard, Phase, Resources, Solution,
-    Task,
+    Column, Definition, EntryRules, FactKind, FactQuestion, InputVisibility, Leaderboard, Phase, Resources,
+    Solution, Task,
 };
 
 /// Why a bundle could not be written.
@@ -254,7 +254,20 @@ fn extras(d: &Definition) -> Result<Value, WriteError> {
         "airlock": airlock,
         "finals": d.finals_choose.map(|choose| json!({ "choose": choose })),
         "awards": (!d.awards.is_empty()).then_some(&d.awards),
+        "entries": d.entries.as_ref().map(entries),
     }))
+}
+
+fn entries(rules: &EntryRules) -> Value {
+    json!({
+        "opens": rules.opens.map(moment),
+        "closes": rules.closes.map(moment),
+        "required": rules.required.iter().map(|part| part.as_str()).collect::<Vec<_>>(),
+        "pictures": rules.pictures,
+        "picture_size": write_size(rules.picture_bytes),
+        "report_size": write_size(rules.report_bytes),
+        "total_size": write_size(rules.total_bytes),
+    })
 }
 
 fn task_extras(task: &Task) -> Result<Value, WriteError> {

@@ -6,6 +6,7 @@ mod bundles;
 mod competitions;
 mod desk;
 mod dry_run;
+mod entries;
 mod entry;
 mod files;
 mod leaderboard;
@@ -107,6 +108,7 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(tokens::router())
         .merge(desk::router())
         .merge(sandboxes::router())
+        .merge(entries::router())
         .merge(packages::router())
         .merge(own_sandbox::router());
     let (router, description) =
@@ -127,6 +129,7 @@ fn upload_routes() -> OpenApiRouter<App> {
         .routes(routes!(submit::submit))
         .routes(routes!(dry_run::dry_run))
         .merge(packages::uploads())
+        .merge(entries::uploads())
         .merge(bundles::router());
     OpenApiRouter::new().nest("/api/v1", routes)
 }

@@ -321,3 +321,17 @@ fn html_pages_are_noted_once() {
     insta::assert_snapshot!(fixture.report());
     assert_eq!(YAML.matches("pages/terms.md").count(), 1);
 }
+
+#[test]
+fn entries_that_cannot_be_are_refused_with_their_line() {
+    let tasks = "  tasks:\n    1: {input: hidden";
+    let with = |entries: &str| after(tasks, &format!("  entries:{entries}\n{tasks}"));
+    let reports = [
+        with(" {opens: 2026-06-01, closes: 2026-05-01, required: [summary, film], picture: 3}"),
+        with(" {required: [pictures], pictures: 0, picture_size: 1GiB}"),
+        with("\n    pictures: 400\n    total_size: 5MiB\n    closes: someday"),
+        with(" {opens: 2027-01-01, closes: 2027-02-01, required: []}"),
+        with(" {}"),
+    ];
+    insta::assert_snapshot!(reports.join("\n"));
+}

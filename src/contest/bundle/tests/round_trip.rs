@@ -323,7 +323,7 @@ fn definition() -> impl Strategy<Value = Definition> {
     let parts = (fact_sheet(), tasks(), phases(), leaderboard(), locale());
     let extras =
         (prop::option::of(text()), prop::option::of(1u32..9), prop::option::of(0.001f64..10.0), text());
-    (texts, any::<[bool; 10]>(), parts, extras).prop_map(|(texts, flags, parts, extras)| {
+    (texts, any::<[bool; 11]>(), parts, extras).prop_map(|(texts, flags, parts, extras)| {
         let (title, description, docker_image, reward, contact_email) = texts;
         let (fact_sheet, tasks, phases, leaderboard, locale) = parts;
         let (organiser, finals_choose, ladder_step, note) = extras;
@@ -370,6 +370,13 @@ fn definition() -> impl Strategy<Value = Definition> {
                 .map(|step| AirlockRule { ladder_step: Some(step), budget_bits: Some(400.0) }),
             finals_choose,
             awards: vec![award],
+            entries: flags[10].then(|| EntryRules {
+                opens: flags[0].then(|| Timestamp::from_second(1_788_000_000).unwrap()),
+                closes: flags[0].then(|| Timestamp::from_second(1_900_000_000).unwrap()),
+                required: if flags[2] { EntryPart::ALL.to_vec() } else { Vec::new() },
+                report_bytes: if flags[3] { 1_234_567 } else { 5 << 20 },
+                ..EntryRules::default()
+            }),
         }
     })
 }

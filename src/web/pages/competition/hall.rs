@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::airlock::{Cleared, Public, lane1};
-use crate::contest::definition::{Column, FactQuestion, Sorting};
+use crate::contest::definition::{Column, EntryRules, FactQuestion, Sorting};
 use crate::contest::entry;
 use crate::contest::model::{self, Competition, ParticipantState, Phase, PhaseTime, Registration, Team};
 use crate::contest::{db as contest_db, terms_digest};
+use crate::judging::entries;
 use crate::lab::ask;
 use crate::scoring::leaderboard::Scores;
 use crate::store::Connection;
@@ -34,6 +35,8 @@ pub(in crate::web::pages) struct Hall {
     pub terms: String,
     /// The visitor's team.
     pub team: Option<Team>,
+    /// What it asks of entries; none where it has none.
+    pub entries: Option<EntryRules>,
     /// The locale of names and pages: `zh` or `en`.
     pub locale: &'static str,
     /// When the request was looked at.
@@ -123,6 +126,10 @@ struct Head<'a> {
     rank: Option<usize>,
     primary: Option<ColumnView>,
     board_shown: bool,
+    /// Whether teams hand in entries.
+    entries: bool,
+    /// Whether some entry is shown to visitors.
+    showcase: bool,
     /// Whether participants can have one here.
     sandboxes: bool,
     /// Whether the competition offers them.
@@ -195,8 +202,9 @@ impl Hall {
             registration = entry::db::registration(&mut conn, competition.id, actor.user).await?;
             team = entry::db::team_of(&mut conn, competition.id, actor.user).await?;
         }
+        let entries = entries::rules(&mut conn, &competition).await?;
         let (locale, now) = (locale(frame.lang()), app.clock.now());
-        Ok(Self { competition, phases, organizer, registration, terms, team, locale, now })
+        Ok(Self { competition, phases, organizer, registration, terms, team, entries, locale, now })
     }
 
     /// The same, for those who manage the competition; it is not there for others.
@@ -320,6 +328,12 @@ impl Hall {
         Ok(ask::is_offered(&self.competition) && !hosts::alive(app, conn).await?.is_empty())
     }
 
+    /// Whether the competition is over and some team shows its entry.
+    async fn has_showcase(&self, conn: &mut Connection) -> Result<bool, PageError> {
+        let over = self.entries.is_some() && matches!(self.season(), Season::Over(_));
+        Ok(over && !entries::db::shown(conn, self.competition.id).await?.is_empty())
+    }
+
     /// The columns this visitor may know of.
     pub fn columns(&self) -> Vec<ColumnView> {
         let board = &self.competition.definition.leaderboard;
@@ -395,6 +409,8 @@ impl Hall {
             rank,
             primary: primary_column(&self.competition, self.locale),
             board_shown: self.sees_board(),
+            entries: self.entries.is_some(),
+            showcase: self.has_showcase(&mut conn).await?,
             sandboxes,
             offers_sandboxes,
             may_open_sandbox: sandboxes && may_enter && self.season() == Season::Open,

@@ -5,6 +5,7 @@ mod chart;
 mod compare;
 mod data;
 mod demo;
+mod entry;
 mod faults;
 pub(in crate::web) mod hall;
 mod latest;
@@ -15,6 +16,7 @@ mod overview;
 pub(in crate::web::pages) mod packages;
 mod probes;
 pub(in crate::web::pages) mod sandbox;
+mod showcase;
 pub(in crate::web::pages) mod stream;
 pub(in crate::web) mod submission;
 mod submissions;
@@ -45,8 +47,10 @@ pub(super) fn router() -> Router<App> {
         .merge(leaderboard::router())
         .merge(sandbox::router())
         .merge(packages::router())
+        .merge(entry::router())
+        .merge(showcase::router())
 }
 
 pub(super) fn uploads() -> Router<App> {
-    submit::uploads().merge(packages::uploads())
+    submit::uploads().merge(packages::uploads()).merge(entry::uploads())
 }

@@ -3,6 +3,7 @@
 mod announcements;
 mod bundle;
 mod dry_run;
+mod entries;
 mod exports;
 mod home;
 mod packages;
@@ -27,6 +28,7 @@ pub(super) fn router() -> Router<App> {
         .merge(rescore::router())
         .merge(sandboxes::router())
         .merge(packages::router())
+        .merge(entries::router())
         .merge(settings::router())
         .merge(announcements::router())
         .merge(exports::router())
