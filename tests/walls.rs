@@ -263,10 +263,13 @@ fn is_hyphenated(text: &str) -> bool {
 /// that hide theirs.
 fn finding_codes(sources: &[Source]) -> (BTreeSet<String>, Vec<String>) {
     let (mut codes, mut hidden) = (BTreeSet::new(), Vec::new());
-    let reader = |s: &&Source| s.path.starts_with("contest/bundle/") && !s.path.contains("/tests");
+    let bundle = |path: &str| path.starts_with("contest/bundle/") && !path.contains("/tests");
+    let reader = |s: &&Source| bundle(&s.path) || s.path.starts_with("probing/read/");
     for Source { path, code } in sources.iter().filter(reader) {
         // A table may hold the code before the call does.
-        codes.extend(code.split('"').filter(|text| is_hyphenated(text)).map(str::to_owned));
+        if bundle(path) {
+            codes.extend(code.split('"').filter(|text| is_hyphenated(text)).map(str::to_owned));
+        }
         for (call, position) in [(".error(", 0), (".warn(", 0), (".record(", 1)] {
             for written in given(code, call, position) {
                 match literal(written) {
