@@ -228,6 +228,22 @@ finding-entries-total = All files of an entry may have less than one alone
     .mend = Make total_size several times as large: files of earlier versions count too.
 finding-entries-never-close = Entries never close
     .mend = Add shuyu.entries.closes: judges need an entry that stands still.
+finding-rubric-size = The rubric has no criterion, or too many
+    .mend = List 1 to 30 criteria under rubric.criteria.
+finding-rubric-key = A criterion's key cannot be used
+    .mend = Write a name of its own of at most 36 lower-case letters, digits, _ or -.
+finding-rubric-step = The marks of a criterion do not lead from 0 to its best one
+    .mend = Write a step that goes into max 1 to 100 times.
+finding-rubric-anchor = A description stands under a mark that nobody can give
+    .mend = Describe marks from 0 to max that step leads to.
+finding-judging-automatic = The automatic part weighs something, but no column is named
+    .mend = Add automatic with a column, or let it weigh 0.
+finding-judging-column = The automatic part names no column that everybody may see
+    .mend = Name a column of the leaderboard that is not hidden.
+finding-judging-span = The automatic part cannot tell values apart
+    .mend = Write the value that is worth 0 and another one that is worth 100.
+finding-judging-tie = A rule for ties is not known
+    .mend = Write judged, automatic, earlier, or criterion and the key of one.
 
 # probes
 finding-probe-body-twice = A request has two bodies

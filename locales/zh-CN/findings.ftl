@@ -228,6 +228,22 @@ finding-entries-total = 作品文件的总上限小于单个文件的上限
     .mend = 请把 total_size 写成单个文件上限的数倍：历史版本的文件也计算在内。
 finding-entries-never-close = 作品没有截止时间
     .mend = 请填写 shuyu.entries.closes：评审需要不再变动的作品。
+finding-rubric-size = 评审表没有评审项，或评审项过多
+    .mend = 请在 rubric.criteria 下写 1 至 30 个评审项。
+finding-rubric-key = 评审项的 key 不可用
+    .mend = 请写不重复的名称，最多 36 个小写字母、数字、_ 或 -。
+finding-rubric-step = 评审项的分值无法从 0 按步长到达满分
+    .mend = 请使 max 为 step 的 1 至 100 倍。
+finding-rubric-anchor = 评分说明写在了无法给出的分值下
+    .mend = 请只说明从 0 到 max 按 step 能给出的分值。
+finding-judging-automatic = 自动评分部分有权重，却没有指定列
+    .mend = 请添加 automatic 并指定 column，或将其权重设为 0。
+finding-judging-column = 自动评分部分指定的列不存在，或不对外公开
+    .mend = 请指定排行榜中未隐藏的列。
+finding-judging-span = 自动评分部分的起止值相同，无法区分高低
+    .mend = 请分别写明对应 0 分与 100 分的数值。
+finding-judging-tie = 并列规则无法识别
+    .mend = 请写 judged、automatic、earlier，或 criterion 加评审项的 key。
 
 # probes
 finding-probe-body-twice = 一个请求写了两种正文

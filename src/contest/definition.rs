@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::probing::suite::Visibility;
 use crate::scoring::metric::MetricSpec;
 
+pub mod judging;
+
+pub use judging::Judging;
+
 /// A path inside the bundle, with `/` between its parts, never absolute and never with `..`.
 pub type BundlePath = String;
 
@@ -79,6 +83,9 @@ pub struct Definition {
     /// What teams hand in beside their submissions (`shuyu.entries`), where they do.
     #[serde(default)]
     pub entries: Option<EntryRules>,
+    /// How a jury judges, where one does.
+    #[serde(default)]
+    pub judging: Option<Judging>,
 }
 
 /// Codabench's `competition_type`.

@@ -304,6 +304,7 @@ fn head(top: &mut Section<'_>, findings: &mut Findings) -> Definition {
         finals_choose: None,
         awards: Vec::new(),
         entries: None,
+        judging: None,
     }
 }
 

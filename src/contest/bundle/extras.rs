@@ -45,6 +45,7 @@ impl Reader<'_> {
             }
         }
         definition.airlock = self.airlock(&mut block);
+        definition.judging = self.judging(&mut block, &definition.leaderboard, definition.phases.len());
         if let Some(mut finals) = block.section("finals", &mut self.findings) {
             definition.finals_choose = finals.whole("choose", &mut self.findings).and_then(|choose| {
                 let count = u32::try_from(choose).ok().filter(|count| *count > 0);

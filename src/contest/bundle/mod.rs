@@ -14,6 +14,7 @@ mod entries;
 mod extras;
 mod files;
 pub(crate) mod finding;
+pub mod judging;
 mod lint;
 pub(crate) mod node;
 mod phases;

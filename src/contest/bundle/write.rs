@@ -192,7 +192,7 @@ fn phase(phase: &Phase) -> Value {
 
 /// A moment as `2026-12-31 23:59:59`, UTC. The writer quotes it: unquoted, YAML readers in Python
 /// make a date of it and Codabench drops the time.
-fn moment(at: Timestamp) -> String {
+pub(super) fn moment(at: Timestamp) -> String {
     at.to_string().replacen('T', " ", 1).trim_end_matches('Z').to_owned()
 }
 
@@ -255,6 +255,7 @@ fn extras(d: &Definition) -> Result<Value, WriteError> {
         "finals": d.finals_choose.map(|choose| json!({ "choose": choose })),
         "awards": (!d.awards.is_empty()).then_some(&d.awards),
         "entries": d.entries.as_ref().map(entries),
+        "judging": d.judging.as_ref().map(super::judging::written),
     }))
 }
 

@@ -328,6 +328,7 @@ fn definition() -> impl Strategy<Value = Definition> {
         let (fact_sheet, tasks, phases, leaderboard, locale) = parts;
         let (organiser, finals_choose, ladder_step, note) = extras;
         let award = serde_json::json!({ "title": note, "count": 3 });
+        let judging = flags[8].then(|| super::judging::sample(&flags, &leaderboard));
         Definition {
             title,
             description,
@@ -370,6 +371,7 @@ fn definition() -> impl Strategy<Value = Definition> {
                 .map(|step| AirlockRule { ladder_step: Some(step), budget_bits: Some(400.0) }),
             finals_choose,
             awards: vec![award],
+            judging,
             entries: flags[10].then(|| EntryRules {
                 opens: flags[0].then(|| Timestamp::from_second(1_788_000_000).unwrap()),
                 closes: flags[0].then(|| Timestamp::from_second(1_900_000_000).unwrap()),
