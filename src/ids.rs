@@ -90,4 +90,10 @@ id! {
     AuditId,
     /// An organizer's announcement.
     AnnouncementId,
+    /// A panel of judges.
+    PanelId,
+    /// One entry that one judge marks in one round.
+    AssignmentId,
+    /// A conflict of interest that was declared.
+    ConflictId,
 }

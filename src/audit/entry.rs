@@ -114,6 +114,11 @@ impl Entry {
         }
     }
 
+    /// Who did it.
+    pub fn actor(&self) -> Actor {
+        self.actor
+    }
+
     /// The competition it belongs to: its organizers may read the entry.
     #[must_use]
     pub fn competition(mut self, competition: CompetitionId) -> Self {

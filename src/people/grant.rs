@@ -56,6 +56,61 @@ pub async fn make_organizer(
     Ok(fresh)
 }
 
+/// An account that can log in, as it is asked for a task.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Who.
+    pub user: UserId,
+    /// The name shown to others.
+    pub name: String,
+    grants: Vec<Grant>,
+}
+
+impl Candidate {
+    /// Whether they manage a competition, as its organizer or as an administrator.
+    pub fn runs(&self, competition: CompetitionId) -> bool {
+        let here = Grant { role: Role::Organizer, competition: Some(competition) };
+        let everywhere = Grant { role: Role::Administrator, competition: None };
+        self.grants.iter().any(|grant| *grant == here || *grant == everywhere)
+    }
+}
+
+/// The account of a login, unless it is disabled.
+///
+/// # Errors
+/// When the database fails.
+pub async fn standing_named(conn: &mut Connection, login: &str) -> Result<Option<Candidate>, StoreError> {
+    let found = db::user_by_login(conn, login).await?.filter(|user| user.disabled_at.is_none());
+    let Some(found) = found else { return Ok(None) };
+    let grants = db::grants(conn, found.id).await?;
+    Ok(Some(Candidate { user: found.id, name: found.name, grants }))
+}
+
+/// Gives or takes the role of a judge in a competition, in the transaction that appoints or releases them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_judge(
+    tx: &mut Tx,
+    user: UserId,
+    competition: CompetitionId,
+    holds: bool,
+    (at, by): (Timestamp, audit::Actor),
+) -> Result<(), StoreError> {
+    let grant = Grant { role: Role::Judge, competition: Some(competition) };
+    let giver = by.user().map_or_else(|| by.to_string(), |giver| giver.to_string());
+    let changed = match holds {
+        true => db::insert_grant(tx, user, grant, (at, &giver)).await?,
+        false => db::delete_grant(tx, user, grant).await?,
+    };
+    if changed {
+        let action = if holds { "role.granted" } else { "role.revoked" };
+        let entry = Entry::new(at, by, action, ("user", user)).competition(competition);
+        audit::record(tx, entry.detail("role", grant.role.as_str())).await?;
+    }
+    Ok(())
+}
+
 impl People {
     /// Gives a role. Giving one that is held already changes nothing.
     ///

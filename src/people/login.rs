@@ -61,6 +61,17 @@ impl Strangers {
     }
 }
 
+/// Proves that somebody gave their password for this very act.
+#[derive(Debug)]
+pub struct Confirmed(UserId);
+
+impl Confirmed {
+    /// Who did.
+    pub fn user(&self) -> UserId {
+        self.0
+    }
+}
+
 impl People {
     /// Checks login and password and opens a session.
     ///
@@ -103,6 +114,20 @@ impl People {
         .await?;
         tx.commit().await?;
         Ok(opened)
+    }
+
+    /// Has a person who is signed in confirm something by their password. A wrong one counts as a failed login.
+    ///
+    /// # Errors
+    /// [`PeopleError::WrongLogin`], [`PeopleError::Locked`].
+    pub async fn confirm(&self, user: UserId, password: String) -> Result<Confirmed, PeopleError> {
+        let stored = db::user(&mut *self.db.read().await?, user).await?.ok_or(PeopleError::WrongLogin)?;
+        self.refuse_locked(stored.locked_until)?;
+        if !self.gate.verify(password, Some(stored.password)).await? {
+            self.count_failure(user).await?;
+            return Err(PeopleError::WrongLogin);
+        }
+        Ok(Confirmed(user))
     }
 
     pub(super) fn refuse_locked(&self, locked_until: i64) -> Result<(), PeopleError> {

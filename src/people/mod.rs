@@ -20,9 +20,9 @@ use std::sync::Arc;
 
 pub(crate) use account::invisible;
 pub use account::{AccountPage, Addressed, NewUser, Profile, UserFilter, UserRow, addressed};
-pub use grant::{Holder, make_organizer};
+pub use grant::{Candidate, Holder, make_organizer, set_judge, standing_named};
 pub use keys::{NewToken, Opened, SessionRow, SessionTerms, Signed, TokenRow};
-pub use login::Visitor;
+pub use login::{Confirmed, Visitor};
 pub use organisation::Organisation;
 pub use password::Fault;
 pub use record::By;

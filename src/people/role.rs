@@ -180,6 +180,11 @@ impl Actor {
         self.scope >= Scope::Submit
     }
 
+    /// Whether they are asked to judge any competition, for the navigation.
+    pub fn judges_somewhere(&self) -> bool {
+        self.grants.iter().any(|grant| grant.role == Role::Judge && grant.competition.is_some())
+    }
+
     /// Whether any competition is theirs to manage, for the navigation.
     pub fn has_desk(&self) -> bool {
         self.grants.iter().any(|grant| matches!(grant.role, Role::Organizer | Role::Administrator))

@@ -18,6 +18,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (9, "sandbox_reports", include_str!("../../migrations/0009_sandbox_reports.sql")),
     (10, "package_verdicts", include_str!("../../migrations/0010_package_verdicts.sql")),
     (11, "entries", include_str!("../../migrations/0011_entries.sql")),
+    (12, "judging", include_str!("../../migrations/0012_judging.sql")),
     (13, "apps", include_str!("../../migrations/0013_apps.sql")),
     (14, "demos", include_str!("../../migrations/0014_demos.sql")),
 ];

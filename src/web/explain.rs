@@ -75,7 +75,9 @@ impl Explain for ExpectedError {
 impl Explain for EntryError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::TermsNotAccepted | Self::NotAdmitted(_) | Self::TeamsLocked(_) => StatusCode::FORBIDDEN,
+            Self::TermsNotAccepted | Self::NotAdmitted(_) | Self::TeamsLocked(_) | Self::Judges => {
+                StatusCode::FORBIDDEN
+            }
             Self::InTeam(_)
             | Self::NoTeam
             | Self::TeamFull(_)
@@ -93,6 +95,7 @@ impl Explain for EntryError {
         match self {
             Self::TermsNotAccepted => "terms-not-accepted",
             Self::NotAdmitted(_) => "not-admitted",
+            Self::Judges => "judge-cannot-enter",
             Self::TeamsLocked(_) => "teams-locked",
             Self::InTeam(_) => "in-team",
             Self::NoTeam => "no-team",

@@ -412,3 +412,19 @@ pub async fn admitted_counts(
     .await?;
     rows.iter().map(|row| Ok((row.parsed("competition_id")?, row.int("n")?))).collect()
 }
+
+/// Whether somebody was asked to judge a competition and has not declined, whatever came of it since.
+pub async fn judges(
+    conn: &mut Connection,
+    competition: CompetitionId,
+    user: UserId,
+) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS n FROM judges WHERE competition_id = $1 AND user_id = $2 AND state <> 'declined'",
+    )
+    .bind(competition.to_string())
+    .bind(user.to_string())
+    .fetch_one(conn)
+    .await?;
+    Ok(row.int("n")? > 0)
+}

@@ -29,6 +29,9 @@ pub enum EntryError {
     /// The person is not admitted.
     #[error("you are not admitted to this competition ({0}); register on its page, or ask its organizer")]
     NotAdmitted(String),
+    /// The person judges the competition, or did.
+    #[error("who is asked to judge a competition, or did, cannot take part in it")]
+    Judges,
     /// The merge lock has passed.
     #[error("teams of this competition have been fixed since {0}; ask the organizer")]
     TeamsLocked(Timestamp),
@@ -83,7 +86,7 @@ pub enum EntryError {
 /// competition says so. Registering twice changes nothing but the terms accepted.
 ///
 /// # Errors
-/// [`EntryError::NotAdmitted`] for someone who was refused or removed.
+/// [`EntryError::NotAdmitted`] for someone who was refused or removed; [`EntryError::Judges`].
 pub async fn register(
     tx: &mut Tx,
     clock: &Clock,
@@ -92,6 +95,9 @@ pub async fn register(
     terms: &str,
 ) -> Result<ParticipantState, EntryError> {
     let now = clock.now();
+    if db::judges(tx, competition.id, user).await? {
+        return Err(EntryError::Judges);
+    }
     let state = match db::state(tx, competition.id, user).await? {
         Some(state @ (ParticipantState::Denied | ParticipantState::Removed)) => {
             return Err(EntryError::NotAdmitted(state.to_string()));

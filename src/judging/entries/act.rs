@@ -11,6 +11,7 @@ use crate::contest::definition::{EntryPart, EntryRules};
 use crate::contest::model::{Competition, Team};
 use crate::house::House;
 use crate::ids::{EntryId, SubmissionId, UserId};
+use crate::judging::panel;
 use crate::store::{Connection, Tx};
 use crate::submission::model::Origin;
 
@@ -209,6 +210,7 @@ pub async fn submit(
     entry.withdrawn_reason = String::new();
     refuse_unreleased(&mut tx, &mut entry, &content).await?;
     db::set_standing(&mut tx, &entry).await?;
+    panel::entry_submitted(&mut tx, &entry, (now, by)).await?;
     let row = note(&entry, now, by, "entry.submitted").detail("version", version);
     audit::record(&mut tx, row).await?;
     tx.commit().await?;
@@ -404,8 +406,12 @@ async fn change(
     let entry = db::of_team(&mut tx, team).await?.ok_or(EntryFault::NotSubmitted)?;
     db::lock(&mut tx, entry.id).await?;
     let mut entry = db::by_id(&mut tx, entry.id).await?.ok_or(EntryFault::Gone)?;
+    let before = entry.state;
     let row = make(&mut entry)?;
     db::set_standing(&mut tx, &entry).await?;
+    if (before, entry.state) == (EntryState::Submitted, EntryState::Withdrawn) {
+        panel::entry_withdrawn(&mut tx, &entry, (house.clock.now(), row.actor())).await?;
+    }
     audit::record(&mut tx, row).await?;
     tx.commit().await?;
     Ok(entry)

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use self::mask::Names;
 use self::pdf::PdfError;
 use self::picture::PictureError;
-use crate::contest::definition::{EntryPart, EntryRules};
+use crate::contest::definition::{Definition, EntryPart, EntryRules};
 use crate::contest::model::{Competition, Phase};
 use crate::ids::{CompetitionId, EntryId, TeamId};
 use crate::store::{Connection, ObjectError, StoreError};
@@ -188,7 +188,9 @@ pub async fn rules(
     _conn: &mut Connection,
     competition: &Competition,
 ) -> Result<Option<EntryRules>, StoreError> {
-    Ok(competition.definition.entries.clone())
+    let Definition { entries, judging, .. } = &competition.definition;
+    // a jury has something to judge, whether or not the bundle says more of it
+    Ok(entries.clone().or_else(|| judging.as_ref().map(|_| EntryRules::default())))
 }
 
 /// A number that is not taken, drawn at random from a range that does not grow while it is less than half
