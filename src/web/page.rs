@@ -76,7 +76,7 @@ struct ShownFlash {
     text: String,
 }
 
-/// What templates know of the person: `me.login`, `me.name`, `me.admin`, `me.desk`.
+/// What templates know of the person: `me.login`, `me.name`, `me.admin`, `me.desk`, `me.judge`.
 #[derive(Serialize)]
 struct Me<'a> {
     id: String,
@@ -84,6 +84,7 @@ struct Me<'a> {
     name: &'a str,
     admin: bool,
     desk: bool,
+    judge: bool,
 }
 
 impl FromRequestParts<App> for Frame {
@@ -203,6 +204,7 @@ impl Frame {
             name: &actor.name,
             admin: actor.may_administer(),
             desk: actor.has_desk(),
+            judge: actor.judges_somewhere(),
         });
         context.insert("me", &me);
         context.insert("lang", self.lang.tag());

@@ -9,6 +9,8 @@ mod dry_run;
 mod entries;
 mod entry;
 mod files;
+mod judging;
+mod judging_desk;
 mod leaderboard;
 mod me;
 mod own_sandbox;
@@ -110,6 +112,8 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(sandboxes::router())
         .merge(entries::router())
         .merge(packages::router())
+        .merge(judging::router())
+        .merge(judging_desk::router())
         .merge(own_sandbox::router());
     let (router, description) =
         OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", subjects).split_for_parts();

@@ -5,6 +5,7 @@ mod admin;
 mod audit_log;
 pub(in crate::web) mod competition;
 mod desk;
+pub(in crate::web) mod judging;
 mod landing;
 mod register;
 mod sign_in;
@@ -24,6 +25,7 @@ pub(super) fn router() -> Router<App> {
         .merge(admin::router())
         .merge(competition::router())
         .merge(desk::router())
+        .merge(judging::router())
         .merge(audit_log::router())
         .merge(styleguide::router())
 }

@@ -10,6 +10,7 @@ use crate::contest::entry;
 use crate::contest::model::{self, Competition, ParticipantState, Phase, PhaseTime, Registration, Team};
 use crate::contest::{db as contest_db, terms_digest};
 use crate::judging::entries;
+use crate::judging::result::db as ranking;
 use crate::lab::ask;
 use crate::scoring::leaderboard::Scores;
 use crate::store::Connection;
@@ -35,6 +36,8 @@ pub(in crate::web::pages) struct Hall {
     pub terms: String,
     /// The visitor's team.
     pub team: Option<Team>,
+    /// Whether the visitor judges here.
+    pub judges: bool,
     /// What it asks of entries; none where it has none.
     pub entries: Option<EntryRules>,
     /// The locale of names and pages: `zh` or `en`.
@@ -128,6 +131,10 @@ struct Head<'a> {
     board_shown: bool,
     /// Whether teams hand in entries.
     entries: bool,
+    /// Whether the visitor judges here.
+    judges: bool,
+    /// Whether a jury's ranking is shown.
+    judged: bool,
     /// Whether some entry is shown to visitors.
     showcase: bool,
     /// Whether participants can have one here.
@@ -180,6 +187,12 @@ pub(in crate::web::pages) fn primary_column(competition: &Competition, locale: &
     Some(column_view(competition, locale, primary)).filter(|column| !column.hidden)
 }
 
+/// The title of a column in the page's language.
+pub(in crate::web::pages) fn column_named(hall: &Hall, key: &str) -> String {
+    let column = hall.public_columns().into_iter().find(|column| column.key == key);
+    column.map_or_else(|| key.to_owned(), |column| column.title)
+}
+
 /// The columns of a competition's board that anybody may know of.
 pub(in crate::web) fn public_columns(competition: &Competition, locale: &str) -> Vec<ColumnView> {
     let shown = lane1::visible(&competition.definition.leaderboard);
@@ -204,7 +217,8 @@ impl Hall {
         }
         let entries = entries::rules(&mut conn, &competition).await?;
         let (locale, now) = (locale(frame.lang()), app.clock.now());
-        Ok(Self { competition, phases, organizer, registration, terms, team, entries, locale, now })
+        let judges = frame.actor().is_some_and(|actor| actor.may_judge(competition.id));
+        Ok(Self { competition, phases, organizer, registration, terms, team, judges, entries, locale, now })
     }
 
     /// The same, for those who manage the competition; it is not there for others.
@@ -410,6 +424,8 @@ impl Hall {
             primary: primary_column(&self.competition, self.locale),
             board_shown: self.sees_board(),
             entries: self.entries.is_some(),
+            judges: self.judges,
+            judged: ranking::any_published(&mut conn, self.competition.id).await?,
             showcase: self.has_showcase(&mut conn).await?,
             sandboxes,
             offers_sandboxes,

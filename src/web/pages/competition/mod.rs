@@ -8,6 +8,7 @@ mod demo;
 mod entry;
 mod faults;
 pub(in crate::web) mod hall;
+mod judged;
 mod latest;
 mod leaderboard;
 mod list;
@@ -46,6 +47,7 @@ pub(super) fn router() -> Router<App> {
         .merge(demo::router())
         .merge(leaderboard::router())
         .merge(sandbox::router())
+        .merge(judged::router())
         .merge(packages::router())
         .merge(entry::router())
         .merge(showcase::router())

@@ -6,6 +6,7 @@ mod dry_run;
 mod entries;
 mod exports;
 mod home;
+mod judging;
 mod packages;
 mod participants;
 mod rescore;
@@ -29,6 +30,7 @@ pub(super) fn router() -> Router<App> {
         .merge(sandboxes::router())
         .merge(packages::router())
         .merge(entries::router())
+        .merge(judging::router())
         .merge(settings::router())
         .merge(announcements::router())
         .merge(exports::router())
