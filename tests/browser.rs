@@ -5,6 +5,8 @@
 
 #[path = "browser/entries.rs"]
 mod entries;
+#[path = "browser/judging.rs"]
+mod judging;
 #[path = "browser/lab.rs"]
 mod lab;
 mod support;

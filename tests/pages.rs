@@ -6,6 +6,8 @@
 mod entries;
 #[path = "pages/inside.rs"]
 mod inside;
+#[path = "pages/judging.rs"]
+mod judging;
 #[path = "pages/packages.rs"]
 mod packages;
 #[path = "pages/participants.rs"]

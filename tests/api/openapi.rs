@@ -59,6 +59,8 @@ async fn the_description_is_whole_and_every_operation_is_served() {
             let address = path
                 .replace("{slug}", SLUG)
                 .replace("{index}", "0")
+                .replace("{number}", "1")
+                .replace("{panel}", "01976c6e-0c1f-7d2a-9a52-7c44ad3f0b11")
                 .replace("{path}", "kit")
                 .replace("{id}", "01976c6e-0c1f-7d2a-9a52-7c44ad3f0b11")
                 .replace("{user}", "01976c6e-0c1f-7d2a-9a52-7c44ad3f0b11");
