@@ -72,8 +72,8 @@ def fill(db):
             (entry, json.dumps(content), user, now),
         )
         db.execute(
-            "INSERT INTO entry_versions (entry_id, version, cause, content, made_at, made_by) VALUES (?, 1, 'submitted', ?, ?, ?)",
-            (entry, json.dumps(content), now, user),
+            "INSERT INTO entry_versions (entry_id, version, cause, title, content, made_at, made_by) VALUES (?, 1, 'submitted', ?, ?, ?, ?)",
+            (entry, content["title"], json.dumps(content), now, user),
         )
     panel = db.execute("SELECT id FROM panels WHERE competition_id = ?", (competition,)).fetchone()[0]
     for index, user in enumerate(ids(JUDGES)):
