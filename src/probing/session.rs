@@ -12,8 +12,11 @@ use super::fill::Bindings;
 use super::latency::LatencyClass;
 use super::suite::{BODY, Probe, Step, Suite};
 
-/// How soon the app is looked for again while it starts; each time a little later, up to [`LATER`].
-const SOON: Duration = Duration::from_millis(4);
+/// How soon the app is looked for again while it starts: most are there within [`AT_FIRST`], and to look costs
+/// a connection that is refused.
+const SOON: Duration = Duration::from_millis(5);
+const AT_FIRST: Duration = Duration::from_secs(2);
+/// How soon after that.
 const LATER: Duration = Duration::from_millis(100);
 /// How long one look at the health path may take.
 const LOOK: Duration = Duration::from_secs(5);
@@ -112,8 +115,8 @@ pub async fn until_healthy<A: App>(
     limit: Duration,
     gone: &CancellationToken,
 ) -> Result<(), Unhealthy> {
-    let deadline = Instant::now() + limit;
-    let mut pause = SOON;
+    let begin = Instant::now();
+    let deadline = begin + limit;
     loop {
         let look = async {
             let ready = Ready::get(path, LOOK.min(limit), BODY);
@@ -128,6 +131,7 @@ pub async fn until_healthy<A: App>(
             Ok(answer) => Unhealthy::Status(answer.status),
             Err(error) => Unhealthy::Said(error),
         };
+        let pause = if begin.elapsed() < AT_FIRST { SOON } else { LATER };
         if Instant::now() + pause >= deadline {
             return Err(why);
         }
@@ -135,7 +139,6 @@ pub async fn until_healthy<A: App>(
             () = sleep(pause) => {}
             () = gone.cancelled() => return Err(Unhealthy::Said(AskError::Gone)),
         }
-        pause = (pause * 2).min(LATER);
     }
 }
 

@@ -142,7 +142,8 @@ pub struct RunSpec {
     pub output: OutputSpec,
     /// What it shares with the container that runs beside it.
     pub shared: Option<SharedBind>,
-    /// The directory with the socket of its relay ([`super::RunRelay`]), for an app that is asked questions.
+    /// The directory with the socket of its relay ([`super::RunRelay`]), for an app that is asked questions. Such
+    /// a run ends when it is cancelled, and its container is killed with its removal.
     pub relay: Option<PathBuf>,
     /// What it may use at a time.
     pub resources: Resources,

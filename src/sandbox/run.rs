@@ -27,6 +27,8 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(300);
 const KILL_GRACE: Duration = Duration::from_secs(30);
 /// How long to read on after the exit; the engine itself drains for two seconds.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How long to read what a container that still runs has printed.
+const AT_HAND: Duration = Duration::from_millis(5);
 /// What is read of a program that goes on printing above the cap, bytes per second: enough not to
 /// stall an honest one, not enough to keep the engine busy.
 const FLOOD_RATE: f64 = (8 << 20) as f64;
@@ -91,7 +93,8 @@ impl Engine {
         drop(apart);
         let mut watch = Watch::new(&spec, logs, cancel);
         let (code, wall, cut) = watch.until_exit(&container).await?;
-        let (log, end) = tokio::join!(watch.output.finish(), container.end(cut, code));
+        let lets_go = watch.lets_go && cut == Some(End::Cancelled);
+        let (log, end) = tokio::join!(watch.output.finish(lets_go), container.end(cut, code));
         let end = end?;
         let usage = container.usage();
         drop(going);
@@ -242,6 +245,8 @@ struct Watch {
     started: Instant,
     deadline: Instant,
     silent_limit: Option<Duration>,
+    /// Nothing of it is read once it is cancelled: it is killed with its removal, and not waited for.
+    lets_go: bool,
 }
 
 impl Watch {
@@ -255,6 +260,7 @@ impl Watch {
             started: now,
             deadline: now + spec.wall_clock,
             silent_limit: spec.silent_limit,
+            lets_go: spec.relay.is_some(),
         }
     }
 
@@ -273,6 +279,9 @@ impl Watch {
                 () = sleep_until(silent.unwrap_or(self.deadline)), if silent.is_some() => End::Silent,
                 () = self.output.read(), if self.output.open => continue,
             };
+            if self.lets_go && cut == End::Cancelled {
+                return Ok((0, self.started.elapsed(), Some(cut)));
+            }
             let stop = async {
                 container.engine.kill(&container.name).await?;
                 exit.await
@@ -330,15 +339,15 @@ impl Output {
         }
     }
 
-    /// Reads what the engine still has after the exit.
-    async fn finish(mut self) -> CappedLog {
+    /// Reads what the engine still has after the exit; of a container that still runs what is there.
+    async fn finish(mut self, still_runs: bool) -> CappedLog {
         let rest = async {
             while self.open {
                 self.read_at = self.last;
                 self.read().await;
             }
         };
-        let _ = timeout(DRAIN, rest).await;
+        let _ = timeout(if still_runs { AT_HAND } else { DRAIN }, rest).await;
         self.log
     }
 }
