@@ -15,6 +15,7 @@ mod extras;
 mod files;
 pub(crate) mod finding;
 mod lint;
+mod models;
 pub(crate) mod node;
 mod phases;
 mod probes;

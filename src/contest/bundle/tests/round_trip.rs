@@ -177,6 +177,7 @@ fn tasks() -> impl Strategy<Value = Vec<Task>> {
                 twin: twin.then(|| Twin { input: "twin/input".into(), reference: "twin/reference".into() }),
                 resources: Resources { cpus: f64::from(cpus) / 4.0, memory, pids, output },
                 probes: Vec::new(),
+                model: None,
             }
         };
         tasks.into_iter().enumerate().map(task).collect()
