@@ -1,72 +1,11 @@
 use std::io::Cursor;
 
-use proptest::prelude::*;
-use protobuf::CodedOutputStream;
-
 use super::*;
+use proptest::prelude::*;
 
-/// A message written field by field.
-#[derive(Clone, Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn write(mut self, write: impl FnOnce(&mut CodedOutputStream<'_>) -> protobuf::Result<()>) -> Self {
-        let mut output = CodedOutputStream::vec(&mut self.0);
-        write(&mut output).unwrap();
-        output.flush().unwrap();
-        drop(output);
-        self
-    }
-
-    fn number(self, field: u32, value: i64) -> Self {
-        self.write(|output| output.write_int64(field, value))
-    }
-
-    fn text(self, field: u32, value: &str) -> Self {
-        self.write(|output| output.write_string(field, value))
-    }
-
-    fn bytes(self, field: u32, value: &[u8]) -> Self {
-        self.write(|output| output.write_bytes(field, value))
-    }
-
-    fn within(self, field: u32, inner: Message) -> Self {
-        self.bytes(field, &inner.0)
-    }
-}
-
-fn message() -> Message {
-    Message::default()
-}
-
-fn port(name: &str, element: i64, shape: &[i64]) -> Message {
-    let shape = shape.iter().fold(message(), |shape, side| shape.within(1, message().number(1, *side)));
-    let tensor = message().number(1, element).within(2, shape);
-    message().text(1, name).within(2, message().within(1, tensor))
-}
-
-fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> Message {
-    let node = inputs.iter().fold(message(), |node, name| node.text(1, name));
-    outputs.iter().fold(node, |node, name| node.text(2, name)).text(4, operator)
-}
-
-/// A tensor of 32-bit floats with so many bytes of data.
-fn tensor(name: &str, sides: &[i64], data: usize) -> Message {
-    let tensor = sides.iter().fold(message(), |tensor, side| tensor.number(1, *side));
-    tensor.number(2, 1).text(8, name).bytes(9, &vec![0; data])
-}
-
-/// A model that multiplies two columns by weights, and whatever else.
-fn model_with(graph: Message, nodes: &[Message]) -> Message {
-    let graph = graph.within(5, tensor("w", &[2, 1], 8));
-    let graph = graph.within(11, port("X", 1, &[0, 2])).within(12, port("y", 1, &[0, 1]));
-    let graph = nodes.iter().fold(graph, |graph, node| graph.within(1, node.clone()));
-    message().number(1, 10).within(8, message().text(1, "").number(2, 15)).within(7, graph)
-}
-
-fn model() -> Message {
-    model_with(message(), &[node("MatMul", &["X", "w"], &["y"])])
-}
+#[path = "../../../tests/support/onnx.rs"]
+mod make;
+use make::*;
 
 const LIMITS: Limits = Limits { bytes: 1 << 20, memory: 1 << 30, opset: OPSETS };
 
