@@ -39,7 +39,8 @@ pub fn message() -> Message {
 
 /// An input, an output or a value between, of elements of this type; sides of 0 are open.
 pub fn port(name: &str, element: i64, shape: &[i64]) -> Message {
-    let shape = shape.iter().fold(message(), |shape, side| shape.within(1, message().number(1, *side)));
+    let dimension = |side: i64| if side == 0 { message() } else { message().number(1, side) };
+    let shape = shape.iter().fold(message(), |shape, side| shape.within(1, dimension(*side)));
     let tensor = message().number(1, element).within(2, shape);
     message().text(1, name).within(2, message().within(1, tensor))
 }

@@ -98,9 +98,9 @@ pub fn plan(
         }
         inputs.push(feed);
     }
-    if let Some(rows) = rows.filter(|rows| *rows > MOST_ROWS) {
+    if let Some(rows) = rows.filter(|rows| !(1..=MOST_ROWS).contains(rows)) {
         return Err(format!(
-            "the model takes {rows} rows at once and {MOST_ROWS} are the most; leave the number of rows open when exporting it"
+            "the model takes {rows} rows at once, and 1 to {MOST_ROWS} can be; leave the number of rows open when exporting it"
         ));
     }
     Ok(Plan {

@@ -196,8 +196,8 @@ fn dimension(wire: &mut Wire<'_>) -> Result<Option<u64>, OnnxFault> {
     let mut side = None;
     while let Some(field) = wire.field()? {
         match field.number {
-            // exporters write 0 and −1 for what is open
-            1 => side = u64::try_from(wire.number(field)?).ok().filter(|side| *side > 0),
+            // the runtime takes −1 for open, and 0 for none
+            1 => side = u64::try_from(wire.number(field)?).ok(),
             _ => wire.skip(field)?,
         }
     }
