@@ -278,3 +278,13 @@ async fn a_container_that_waits_takes_a_model_on_too() {
     stop.cancel();
     working.await.unwrap();
 }
+
+#[test]
+fn the_runner_converts_and_refuses_as_its_guide_says() {
+    let script =
+        std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle/run_model.py")).unwrap();
+    let docker = ["run", "--rm", "-i", "--network", "none", shuyu::sandbox::PYTHON_IMAGE, "python3", "-"];
+    let done = std::process::Command::new("docker").args(docker).stdin(script).output().unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && done.stdout == b"as it should be\n", "{told}");
+}

@@ -190,7 +190,7 @@ fn question<'a>(q: &'a FactQuestion, filled: &Fields) -> Question<'a> {
 
 async fn task_view(app: &App, hall: &Hall, task: &Task, results_only: bool) -> Result<TaskView, PageError> {
     let d = &task.definition;
-    let Expected { columns, rows } = expected::expected(&app.house, hall.competition.id, d).await?;
+    let Expected { columns, rows, .. } = expected::expected(&app.house, hall.competition.id, d).await?;
     let key = format!("tasks.{}", task.position);
     Ok(TaskView {
         name: hall.named(&key, &d.name).to_owned(),

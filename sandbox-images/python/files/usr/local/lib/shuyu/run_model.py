@@ -91,10 +91,7 @@ def converted(column, name, kind):
     if column.null_count and not floating:
         raise Fault(f"the column {name} has missing values, and the model's input takes {kind}, which has none; "
                     "export the model with a floating-point input and fill them in inside the model")
-    values = column.to_numpy(zero_copy_only=False)
-    if values.dtype == object:
-        # booleans with gaps
-        values = numpy.array([numpy.nan if value is None else value for value in values], dtype="float64")
+    values = numbers(column)
     if floating or kind == "bool":
         return values.astype(kind, copy=False)
     if values.dtype.kind == "f" and not (numpy.isfinite(values) & (values == numpy.trunc(values))).all():
@@ -105,9 +102,17 @@ def converted(column, name, kind):
     return values.astype(kind, copy=False)
 
 
+def numbers(column):
+    """A column of numbers or booleans, with NaN for gaps. Unlike `to_numpy`, this gets by without pandas, whose
+    import takes longer than most models."""
+    if pyarrow.types.is_boolean(column.type):
+        column = column.cast(pyarrow.uint8())
+    if column.null_count:
+        column = column.cast(pyarrow.float64(), safe=False).fill_null(numpy.nan)
+    return numpy.from_dlpack(column)
+
+
 def fits(values, bounds):
-    if values.dtype == bool:
-        return True
     low, high = values.min().item(), values.max().item()
     return bounds.min <= low and high <= bounds.max
 
