@@ -150,6 +150,9 @@ impl Reader<'_> {
             );
         }
         let data = task.input_data.iter().chain(task.twin.as_ref().map(|twin| &twin.input));
+        if rules.table.is_empty() {
+            return;
+        }
         for folder in data.cloned().collect::<Vec<_>>() {
             self.check_table(&folder, rules, &at);
         }
@@ -178,7 +181,7 @@ impl Reader<'_> {
             return;
         }
         let Some(columns) = self.files.columns_of(folder, &rules.table) else { return };
-        let needed = rules.features.iter().chain([&rules.id]);
+        let needed = rules.features.iter().chain([&rules.id]).filter(|name| !name.is_empty());
         let absent: Vec<&str> = needed.filter(|name| !columns.contains(name)).map(String::as_str).collect();
         if !absent.is_empty() {
             let problem = format!("`{}` of `{folder}` has no column {}", rules.table, absent.join(", "));

@@ -8,8 +8,6 @@
 
 mod graph;
 mod tensor;
-#[cfg(test)]
-mod tests;
 mod types;
 mod wire;
 
@@ -202,3 +200,6 @@ fn check_versions(ir_version: i64, imports: &[(String, i64)], opset: [i64; 2]) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,14 +153,14 @@ fn tasks() -> impl Strategy<Value = Vec<Task>> {
                 String,
                 String,
                 bool,
-                _,
+                Option<String>,
                 _,
                 bool,
             ) = one;
             let (hidden_set, twin, (cpus, memory, pids, output)): (_, bool, _) = more;
+            let takes_models = !ingestion && declared && input_data.is_some();
             // Data that nobody gives away may be declared either way.
             let input = if declared { InputVisibility::Public } else { InputVisibility::Hidden };
-            let takes_models = !ingestion && declared && input_data.is_some();
             Task {
                 index: position as i64 * 2,
                 name,
