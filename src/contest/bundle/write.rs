@@ -12,8 +12,8 @@ use super::files::FileEntry;
 use super::finding::COMPETITION_YAML;
 use super::quantity::write_size;
 use crate::contest::definition::{
-    Column, Definition, EntryRules, FactKind, FactQuestion, InputVisibility, Leaderboard, ModelRules, Phase, Resources,
-    Solution, Task,
+    Column, Definition, EntryRules, FactKind, FactQuestion, InputVisibility, Leaderboard, ModelRules, Phase,
+    Resources, Solution, Task,
 };
 
 /// Why a bundle could not be written.
