@@ -161,7 +161,7 @@ async fn exit_codes_tell_refusal_usage_and_silence_apart() {
     let large = at.run("competitions submit rainfall -f large.csv").await.is(1);
     assert!(large.err.contains("at most"), "{large:?}");
     let ending = at.run("competitions submit rainfall -f program.exe").await.is(1);
-    assert!(ending.err.contains(".zip, .csv, .parquet or .py"), "{ending:?}");
+    assert!(ending.err.contains(".zip, .csv, .parquet, .py or .onnx"), "{ending:?}");
     at.run("competitions submit rainfall -f good.csv --phase 9").await.is(2);
     let ahead = at.run("competitions submit rainfall -f good.csv --phase 1").await.is(1);
     assert!(ahead.err.contains("2100-01-01"), "{ahead:?}");

@@ -148,6 +148,18 @@ finding-hidden-set-split = Tasks with the same reference data count what was lea
     .mend = Give them the same hidden_set in shuyu.tasks.
 
 # metrics
+finding-model-table = There is no such table for models
+    .mend = Name a CSV or Parquet file of the input data.
+finding-model-feature = The features of models do not fit the table
+    .mend = Name columns that the table has, in the twin too.
+finding-model-beside = Models cannot be taken on this task
+    .mend = Models need input data and a native metric, and stand beside no app or ingestion program.
+finding-model-prediction = A metric reads a column that models are not asked for
+    .mend = Add it to prediction under model.
+finding-model-id = Model and metric name different id columns
+    .mend = Name the same column in both.
+finding-model-opset-range = The range of opsets cannot be run
+    .mend = Write a first and a last opset within what is known here.
 finding-metric-invalid = The metric cannot be used
     .mend = Correct it; the organizer's guide lists the metrics.
 finding-metric-column-unknown = No leaderboard column has the key that the metric names

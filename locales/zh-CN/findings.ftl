@@ -148,6 +148,18 @@ finding-hidden-set-split = 几个任务的参考数据相同，告知的信息�
     .mend = 请在 shuyu.tasks 中给它们相同的 hidden_set。
 
 # metrics
+finding-model-table = 没有供模型使用的数据表
+    .mend = 请写输入数据中的一个 CSV 或 Parquet 文件。
+finding-model-feature = 模型的特征列与数据表不符
+    .mend = 请写数据表（包括样例数据）中有的列。
+finding-model-beside = 本任务不能接收模型
+    .mend = 接收模型需有输入数据和内置指标，且任务不接收应用、没有预处理程序。
+finding-model-prediction = 指标读取的列没有要求模型给出
+    .mend = 请将该列加入 model 的 prediction。
+finding-model-id = 模型与指标的编号列不同
+    .mend = 两处请写同一列。
+finding-model-opset-range = opset 的范围不能运行
+    .mend = 请写可运行范围内的起止版本。
 finding-metric-invalid = 内置指标的写法有误
     .mend = 请按英文详情所示修改。
 finding-metric-column-unknown = 指标写入的列在排行榜中不存在

@@ -45,7 +45,7 @@ macro_rules! show {
 pub struct DryRunArgs {
     /// The folder that holds competition.yaml, or a zip of it
     pub bundle: PathBuf,
-    /// What to submit: a .zip, .csv, .parquet or .py file, or a folder to be packed
+    /// What to submit: a .zip, .csv, .parquet, .py or .onnx file, or a folder to be packed
     #[arg(long)]
     pub submission: PathBuf,
     /// The phase, counted from 0; its dates are not looked at

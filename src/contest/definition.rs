@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::probing::suite::Visibility;
 use crate::scoring::metric::MetricSpec;
+use crate::submission::onnx::{MODEL_BYTES, OPSETS};
 
 pub mod judging;
 
@@ -198,6 +199,9 @@ pub struct Task {
     /// apps, and nothing else.
     #[serde(default)]
     pub probes: Vec<ProbeFile>,
+    /// What models are given and asked for (`shuyu.tasks.N.model`); absent where the task takes none.
+    #[serde(default)]
+    pub model: Option<ModelRules>,
 }
 
 impl Task {
@@ -237,6 +241,39 @@ impl Task {
     /// The same for a submitted result, which an ingestion program may work on.
     pub fn closes_results(&self) -> bool {
         self.closes_programs() && self.ingestion_program.is_some()
+    }
+}
+
+/// What a task's models are given and asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRules {
+    /// The file of the input data whose rows are predicted: CSV or Parquet.
+    pub table: String,
+    /// Its columns that a model may read, in the order in which a model with one input gets them.
+    pub features: Vec<String>,
+    /// The columns of inputs that the organizer named, by the input's name.
+    pub inputs: BTreeMap<String, Vec<String>>,
+    /// Its column that says which row is which.
+    pub id: String,
+    /// The columns of the predictions, which the metrics read.
+    pub predictions: Vec<String>,
+    /// Bytes of a model at most.
+    pub max_bytes: u64,
+    /// Opsets of ONNX's own operators (`ai.onnx`) that are taken, first and last.
+    pub opset: [i64; 2],
+}
+
+impl Default for ModelRules {
+    fn default() -> Self {
+        Self {
+            table: String::new(),
+            features: Vec::new(),
+            inputs: BTreeMap::new(),
+            id: String::new(),
+            predictions: Vec::new(),
+            max_bytes: MODEL_BYTES,
+            opset: OPSETS,
+        }
     }
 }
 

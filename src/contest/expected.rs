@@ -23,6 +23,8 @@ pub struct Expected {
     pub columns: Vec<String>,
     /// Up to three rows, with published ids; none where the ids are not published.
     pub rows: Vec<Vec<String>>,
+    /// Whether a model is taken in its place.
+    pub models: bool,
 }
 
 /// Why it cannot be told.
@@ -64,7 +66,7 @@ pub async fn expected(
         _ => Vec::new(),
     };
     let rows = ids.into_iter().map(|id| std::iter::once(id).chain(sample.iter().cloned()).collect());
-    Ok(Expected { columns, rows: rows.collect() })
+    Ok(Expected { columns, rows: rows.collect(), models: task.model.is_some() })
 }
 
 /// The first of the published ids.

@@ -224,6 +224,9 @@ fn phase_zh(chapter: &Chapter) -> String {
             true => text.push_str("\n结果文件的格式见竞赛页面“评测”。\n"),
             false => text.push_str(&columns("结果文件的列：", "示例：", expected)),
         }
+        if expected.models && !chapter.results_only {
+            text.push_str("- 也可只提交模型（.onnx），不写程序：模型可读取的列见“提交”页\n");
+        }
     }
     if let Some(sample) = &chapter.sample {
         text.push_str(&format!("\n样例文件：`{TARGET}/{}`\n", sample_name(*position, sample)));
@@ -244,6 +247,11 @@ fn phase_en(chapter: &Chapter) -> String {
             true => text
                 .push_str("\nThe tab Evaluation of the competition's page says what a result file holds.\n"),
             false => text.push_str(&columns("Columns of a result file: ", "As in:", expected)),
+        }
+        if expected.models && !chapter.results_only {
+            text.push_str(
+                "- Or a model (.onnx) without a program: the Submit page has the columns that it may read\n",
+            );
         }
     }
     if let Some(sample) = &chapter.sample {
@@ -291,8 +299,11 @@ mod tests {
     #[test]
     fn the_guide_says_in_both_languages_what_each_phase_expects() {
         let row = |id: &str| vec![id.to_owned(), "0.0".to_owned()];
-        let expected =
-            Expected { columns: vec!["row_id".into(), "arr_delay".into()], rows: vec![row("7"), row("8")] };
+        let expected = Expected {
+            columns: vec!["row_id".into(), "arr_delay".into()],
+            rows: vec![row("7"), row("8")],
+            models: true,
+        };
         let chapter = |position, results_only, tasks, sample| Chapter {
             position,
             name: ("反馈".to_owned(), "Feedback".to_owned()),

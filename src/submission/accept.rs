@@ -8,6 +8,7 @@ use tokio::io::AsyncRead;
 use super::model::{Aim, Kind, Origin, Purpose, Reason, State, Submission};
 use super::queue::{self, NORMAL, NewRun};
 use super::quota::{self, Quota, day_of};
+use super::unpack::contents::is_pickle_name;
 use super::{db, facts};
 use crate::audit::{self, Actor, Entry};
 use crate::contest::entry::{self, EntryError};
@@ -18,7 +19,7 @@ use crate::ids::{PhaseId, RescoreId, SubmissionId, UserId};
 use crate::store::{Connection, ObjectError, ObjectKey, StoreError, Stored, Tx};
 
 /// File name endings that are taken.
-pub const ENDINGS: [&str; 4] = ["zip", "csv", "parquet", "py"];
+pub const ENDINGS: [&str; 5] = ["zip", "csv", "parquet", "py", "onnx"];
 /// Trial runs of a team that may wait or run at a time.
 pub const TRIALS_AT_A_TIME: i64 = 2;
 /// Dry runs of a competition that may wait or run at a time.
@@ -68,8 +69,16 @@ pub enum AcceptError {
         again: Timestamp,
     },
     /// The file's name has no ending we take.
-    #[error("{0:?} is not a .zip, .csv, .parquet or .py file; pack programs as a zip with metadata.yaml")]
+    #[error(
+        "{0:?} is not a .zip, .csv, .parquet, .py or .onnx file; pack programs as a zip with metadata.yaml"
+    )]
     Ending(String),
+    /// A model in a form that is a program in disguise.
+    #[error(
+        "{0:?} is a model in a format whose loading runs code, and is not taken; export it to ONNX (for scikit-learn: \
+         skl2onnx) and submit the .onnx file"
+    )]
+    Pickle(String),
     /// The phase takes results only.
     #[error("this phase takes results only (.csv, .parquet, or a zip of them), not programs")]
     ResultsOnly,
@@ -167,10 +176,13 @@ fn check_request(competition: &Competition, phase: &Phase, request: &Request) ->
         PhaseTime::Open => {}
     }
     let ending = request.file_name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase()).unwrap_or_default();
+    if is_pickle_name(&request.file_name) {
+        return Err(AcceptError::Pickle(request.file_name.chars().take(80).collect()));
+    }
     if !ENDINGS.contains(&ending.as_str()) {
         return Err(AcceptError::Ending(request.file_name.chars().take(80).collect()));
     }
-    if ending == "py" && phase.definition.accepts_only_result_submissions {
+    if matches!(ending.as_str(), "py" | "onnx") && phase.definition.accepts_only_result_submissions {
         return Err(AcceptError::ResultsOnly);
     }
     if request.message.chars().count() > MESSAGE_LENGTH {

@@ -64,6 +64,8 @@ word! {
         Code = "code",
         /// A program that answers over HTTP.
         App = "app",
+        /// A model without a program: ONNX.
+        Model = "model",
     }
 }
 

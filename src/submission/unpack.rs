@@ -5,6 +5,7 @@
 //! (never believed from a header), and files are created one by one below a directory handle, with
 //! `O_NOFOLLOW | O_EXCL`, so that nothing in an archive can name a place outside.
 
+pub(crate) mod contents;
 pub mod detect;
 mod write;
 

@@ -151,9 +151,12 @@ impl Explain for AcceptError {
             | Self::DailyBytes { .. }
             | Self::TooManyTrials
             | Self::TooManyDryRuns => StatusCode::TOO_MANY_REQUESTS,
-            Self::Ending(_) | Self::ResultsOnly | Self::Empty | Self::Message | Self::Facts { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::Ending(_)
+            | Self::Pickle(_)
+            | Self::ResultsOnly
+            | Self::Empty
+            | Self::Message
+            | Self::Facts { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NoTwin => StatusCode::CONFLICT,
             Self::Upload(error) => error.status(),
             Self::Store(error) => error.status(),
@@ -171,9 +174,12 @@ impl Explain for AcceptError {
             Self::DailyBytes { .. } => "daily-bytes",
             Self::TooManyTrials => "too-many-trials",
             Self::TooManyDryRuns => "too-many-dry-runs",
-            Self::Ending(_) | Self::ResultsOnly | Self::Empty | Self::Message | Self::Facts { .. } => {
-                "invalid"
-            }
+            Self::Ending(_)
+            | Self::Pickle(_)
+            | Self::ResultsOnly
+            | Self::Empty
+            | Self::Message
+            | Self::Facts { .. } => "invalid",
             Self::NoTwin => "no-twin",
             Self::Upload(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -203,6 +209,11 @@ impl Explain for AcceptError {
         match self {
             Self::Ending(name) => {
                 let mut fault = FieldFault::new("file", "file-ending");
+                fault.args = vec![("name", text(name))];
+                vec![fault]
+            }
+            Self::Pickle(name) => {
+                let mut fault = FieldFault::new("file", "file-pickle");
                 fault.args = vec![("name", text(name))];
                 vec![fault]
             }

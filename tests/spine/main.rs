@@ -22,6 +22,7 @@ mod homes;
 mod imports;
 mod inside;
 mod labs;
+mod models;
 mod packages;
 mod path;
 mod processes;

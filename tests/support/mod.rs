@@ -9,6 +9,7 @@ pub mod chromium;
 pub mod contest;
 pub mod databases;
 pub mod leftovers;
+pub mod onnx;
 pub mod postgres;
 pub mod s3;
 pub mod wheels;

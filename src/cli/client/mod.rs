@@ -117,7 +117,7 @@ pub(super) struct DownloadArgs {
 pub(super) struct SubmitArgs {
     /// The competition's short name
     competition: String,
-    /// The file to hand in: .zip, .csv, .parquet or .py
+    /// The file to hand in: .zip, .csv, .parquet, .py or .onnx
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// A note for your team

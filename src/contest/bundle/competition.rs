@@ -71,7 +71,9 @@ pub(super) struct Places {
     pub(super) columns: BTreeMap<String, Place>,
     /// Probes by the index of their task.
     pub(super) probes: BTreeMap<i64, Place>,
-    /// What those files hold, likewise.
+    /// What models are asked for, likewise.
+    pub(super) models: BTreeMap<i64, Place>,
+    /// What files of probes hold, likewise.
     pub(super) suites: BTreeMap<i64, Vec<Suite>>,
     /// The section about entries.
     pub(super) entries: Place,

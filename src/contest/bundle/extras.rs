@@ -209,6 +209,7 @@ impl Reader<'_> {
         }
         task.shared = section.flag("shared", false, &mut self.findings);
         self.probes(&mut section, task);
+        self.model(&mut section, task);
         if let Some(limits) = section.section("resources", &mut self.findings) {
             task.resources = self.resources(limits);
         }

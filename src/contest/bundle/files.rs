@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
 use sm3::{Digest, Sm3};
 
@@ -230,6 +231,35 @@ impl Files {
         })
         .ok()?;
         found.into_iter().min().map(|(_, text)| text)
+    }
+
+    /// The columns of a CSV or Parquet file within a directory or zip, as far as they can be told from its
+    /// beginning (CSV) or where it lies as a file (Parquet).
+    pub(super) fn columns_of(&self, path: &str, name: &str) -> Option<Vec<String>> {
+        /// A header is read so far.
+        const HEADER_BYTES: u64 = 1 << 20;
+        let in_folder = self.kind(path)? == Kind::Directory;
+        let place = self.root.join(path).join(name);
+        if name.to_ascii_lowercase().ends_with(".parquet") {
+            let file = File::open(place).ok().filter(|_| in_folder)?;
+            let table = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()).ok()?;
+            return Some(table.schema().fields().iter().map(|field| field.name().clone()).collect());
+        }
+        let mut head = Capped { bytes: Vec::new(), limit: HEADER_BYTES };
+        if in_folder {
+            io::copy(&mut File::open(place).ok()?.take(HEADER_BYTES), &mut head).ok()?;
+        } else {
+            visit_zip(self.open(path).ok()?, &self.limits.unpack, &mut |entry| {
+                if entry.path == name {
+                    entry.copy_to(&mut head)?;
+                }
+                Ok(())
+            })
+            .ok()?;
+        }
+        let bytes = head.bytes.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(&head.bytes);
+        let mut table = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+        Some(table.headers().ok()?.iter().map(str::to_owned).collect())
     }
 
     fn open(&self, path: &str) -> Result<File, UnpackError> {

@@ -90,6 +90,7 @@ impl Reader<'_> {
                 self.findings.warn("shared-not-allowed", &at, problem, mend);
             }
             self.check_probes(task, definition);
+            self.check_model(task);
             self.check_leaks(task, definition, &at);
             self.check_twin(task);
             if task.input == InputVisibility::Hidden && !task.has_trial() {

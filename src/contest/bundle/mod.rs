@@ -16,6 +16,7 @@ mod files;
 pub(crate) mod finding;
 pub mod judging;
 mod lint;
+mod models;
 pub(crate) mod node;
 mod phases;
 mod probes;

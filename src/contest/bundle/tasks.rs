@@ -70,6 +70,7 @@ impl Reader<'_> {
             twin: None,
             resources: Resources::default(),
             probes: Vec::new(),
+            model: None,
         }
     }
 }

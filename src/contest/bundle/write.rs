@@ -12,8 +12,8 @@ use super::files::FileEntry;
 use super::finding::COMPETITION_YAML;
 use super::quantity::write_size;
 use crate::contest::definition::{
-    Column, Definition, EntryRules, FactKind, FactQuestion, InputVisibility, Leaderboard, Phase, Resources,
-    Solution, Task,
+    Column, Definition, EntryRules, FactKind, FactQuestion, InputVisibility, Leaderboard, ModelRules, Phase,
+    Resources, Solution, Task,
 };
 
 /// Why a bundle could not be written.
@@ -289,6 +289,19 @@ fn task_extras(task: &Task) -> Result<Value, WriteError> {
         "twin": task.twin.as_ref().map(|twin| json!({ "input": twin.input, "reference": twin.reference })),
         "shared": task.shared.then_some(true),
         "probes": task.takes_apps().then(|| task.probes.iter().map(|file| &file.path).collect::<Vec<_>>()),
+        "model": task.model.as_ref().map(model),
         "resources": resources,
     }))
+}
+
+fn model(rules: &ModelRules) -> Value {
+    let features = if rules.inputs.is_empty() { json!(rules.features) } else { json!(rules.inputs) };
+    json!({
+        "table": rules.table,
+        "features": features,
+        "id": rules.id,
+        "prediction": rules.predictions,
+        "max_bytes": write_size(rules.max_bytes),
+        "opset": rules.opset,
+    })
 }

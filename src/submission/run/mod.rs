@@ -10,6 +10,7 @@ mod app;
 mod beside;
 mod cache;
 mod conclude;
+mod model;
 mod predict;
 mod prepare;
 mod score;

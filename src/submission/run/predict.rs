@@ -26,7 +26,7 @@ use crate::submission::topic;
 /// How long a submission's program may print nothing. A phase whose own limit is shorter needs none.
 const SILENT: Duration = Duration::from_secs(600);
 /// Where a run's program finds extra packages; the image's Python looks there.
-const PACKAGES: &str = "/app/packages";
+pub(super) const PACKAGES: &str = "/app/packages";
 /// Bytes of log kept of a step.
 const LOG_CAP: usize = 1 << 20;
 
@@ -45,7 +45,7 @@ pub(super) async fn predict(
     let task = &job.task.definition;
     let has_ingestion = task.has_ingestion_before_scoring();
     // a program without a command of its own is what an ingestion program beside the scorer works on
-    let has_program = laid.command().is_some();
+    let has_program = laid.command().is_some() || laid.model().is_some();
     if !has_ingestion && !has_program {
         let (from, to) = (laid.files.root.clone(), results);
         let copied = tokio::task::spawn_blocking(move || copy_tree(&from, &to)).await;
@@ -85,6 +85,10 @@ pub(super) async fn predict(
             Ok(Some(Outcome::Failed(Reason::new("output-refused", refused.to_string()))))
         }
         (_, Err(error)) => Err(error.into()),
+        (end, Ok(_)) if laid.model().is_some() => {
+            let reason = super::model::ended(job, end, &outcome.log.bytes());
+            Ok(reason.map(Outcome::Failed))
+        }
         // a failed prediction step does not stop scoring (COMPAT): a scorer may give it its due
         (End::Exited(_), Ok(_)) => Ok(None),
         (end, Ok(_)) => Ok(Some(Outcome::Failed(ended_badly(job, end)))),
@@ -170,6 +174,9 @@ async fn spec(
 ) -> Result<Result<RunSpec, Reason>, RunError> {
     let task = &job.task.definition;
     let input = prepare::input(carrier, job, desk).await?;
+    if let Some(model) = laid.model() {
+        return super::model::spec(carrier, job, model, input).await.map(Ok);
+    }
     let mut binds = Vec::new();
     let command = if let Some(path) =
         task.ingestion_program.as_deref().filter(|_| task.has_ingestion_before_scoring())

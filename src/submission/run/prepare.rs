@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::cache::cached;
-use super::{Carrier, Job, RunError};
+use super::{Carrier, Job, RunError, model};
 use crate::contest::definition::InputVisibility;
 use crate::contest::model::{FileKind, StoredFile};
 use crate::sandbox::Staging;
@@ -50,6 +50,8 @@ pub(super) struct Laid {
     pub files: LaidOut,
     /// Of an app, how it is started.
     manifest: Option<Manifest>,
+    /// Of a model, the directory with it and the runner's job.
+    model: Option<PathBuf>,
 }
 
 impl Laid {
@@ -57,6 +59,7 @@ impl Laid {
         match self.files.kind {
             SubmissionKind::App { .. } => Kind::App,
             SubmissionKind::Code { .. } => Kind::Code,
+            SubmissionKind::Model { .. } => Kind::Model,
             SubmissionKind::Result => Kind::Result,
         }
     }
@@ -65,10 +68,14 @@ impl Laid {
         self.manifest.as_ref()
     }
 
+    pub fn model(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+
     pub fn command(&self) -> Option<&str> {
         match &self.files.kind {
             SubmissionKind::Code { command } => command.as_deref(),
-            SubmissionKind::App { .. } | SubmissionKind::Result => None,
+            SubmissionKind::App { .. } | SubmissionKind::Model { .. } | SubmissionKind::Result => None,
         }
     }
 }
@@ -113,13 +120,18 @@ pub(super) async fn lay_out_submission(
         },
         _ => None,
     };
-    let laid = Laid { files, manifest };
+    let mut laid = Laid { files: as_the_task_sees_it(job, files), manifest, model: None };
     if let Some(reason) = not_taken(job, laid.kind()) {
         return Ok(Err(reason));
     }
-    if laid.kind() == Kind::Code && job.phase.definition.accepts_only_result_submissions {
+    if matches!(laid.kind(), Kind::Code | Kind::Model) && job.phase.definition.accepts_only_result_submissions
+    {
         let text = "this phase takes results only (.csv, .parquet, or a zip of them without metadata.yaml)";
         return Ok(Err(Reason::new("results-only", text)));
+    }
+    match model::lay_out(job, desk, &laid.files).await? {
+        Ok(directory) => laid.model = directory,
+        Err(reason) => return Ok(Err(reason)),
     }
     let task = &job.task.definition;
     if task.has_ingestion_beside_scoring() && !task.shared {
@@ -139,9 +151,27 @@ pub(super) async fn lay_out_submission(
     Ok(Ok(laid))
 }
 
+/// Where a scoring program scores, what only looks like a model is a result: the program may load it.
+fn as_the_task_sees_it(job: &Job, files: LaidOut) -> LaidOut {
+    let task = &job.task.definition;
+    let zipped = job.submission.file_name.to_ascii_lowercase().ends_with(".zip");
+    match files.kind {
+        SubmissionKind::Model { .. } if zipped && task.metrics.is_empty() && !task.takes_apps() => {
+            LaidOut { kind: SubmissionKind::Result, ..files }
+        }
+        _ => files,
+    }
+}
+
 /// Why the task does not take a submission of this kind.
 fn not_taken(job: &Job, kind: Kind) -> Option<Reason> {
-    match (job.task.definition.takes_apps(), kind == Kind::App) {
+    let task = &job.task.definition;
+    if kind == Kind::Model && task.model.is_none() && !task.takes_apps() {
+        let text = "this task takes no models (.onnx): it does not say what a model is given and asked for; submit \
+                    predictions, or a program that runs the model";
+        return Some(Reason::new("no-models", text));
+    }
+    match (task.takes_apps(), kind == Kind::App) {
         (true, false) => {
             let text = "this task takes apps: a zip with app.yaml, which says how the app is started and on which \
                         port it listens";

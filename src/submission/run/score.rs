@@ -103,7 +103,7 @@ async fn native_metric(
         && !job.on_twin()
         && let Some(reason) = public_faults(carrier, &predictions, &task.metrics, ids.clone()).await?
     {
-        let by_program = laid.kind() == Kind::Code || task.has_ingestion_before_scoring();
+        let by_program = laid.kind() != Kind::Result || task.has_ingestion_before_scoring();
         return Ok(match by_program {
             false => Outcome::Rejected(reason),
             true => Outcome::Failed(with_ending(reason, ending)),

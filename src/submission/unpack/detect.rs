@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::contents;
 use super::{UnpackError, UnpackLimits, Unpacked, shown, unpack_zip};
 use crate::submission::app::{MANIFEST, MANIFEST_BYTES};
 use crate::submission::command::{METADATA_NAMES, command_of};
+use crate::submission::mapping;
 
 /// A submission laid out as files, and what it is.
 #[derive(Debug)]
@@ -35,6 +37,13 @@ pub enum SubmissionKind {
         /// The command before substitution.
         command: Option<String>,
     },
+    /// A model without a program.
+    Model {
+        /// The text of `model.yaml`, where there is one.
+        manifest: Option<String>,
+        /// The ONNX files; one is meant.
+        files: Vec<PathBuf>,
+    },
     /// Predictions, or whatever the scoring program reads; no metadata file.
     Result,
 }
@@ -43,7 +52,7 @@ pub enum SubmissionKind {
 #[derive(Debug, Error)]
 pub enum DetectError {
     /// A file of a kind that is not taken.
-    #[error("{name} is not a .zip, .py, .csv or .parquet file; upload one of these")]
+    #[error("{name} is not a .zip, .py, .csv, .parquet or .onnx file; upload one of these")]
     UnknownKind {
         /// The uploaded file's name.
         name: String,
@@ -83,7 +92,7 @@ impl DetectError {
 /// Lays an uploaded file out in `dest`, an empty directory, and tells what it is.
 ///
 /// A zip is unpacked within `limits` (one folder around everything is looked through for the
-/// metadata file); `.csv` and `.parquet` are a result of one file; a single `.py` becomes a program
+/// metadata file); `.onnx` is a model; `.csv` and `.parquet` are a result of one file; a single `.py` becomes a program
 /// whose command is `python3 $program/NAME $input $output`.
 ///
 /// # Errors
@@ -111,6 +120,12 @@ pub fn lay_out(
             Ok(LaidOut { kind, root, unpacked })
         }
         "parquet" if !head.starts_with(b"PAR1") => Err(wrong("Parquet")),
+        "onnx" => {
+            let model = dest.join(plain_name(name, ending));
+            let unpacked = copy(file, &model, limits)?;
+            let kind = SubmissionKind::Model { manifest: None, files: vec![model] };
+            Ok(LaidOut { kind, root: dest.to_owned(), unpacked })
+        }
         "csv" | "py" if head.contains(&0) => Err(wrong("text in UTF-8")),
         "parquet" | "csv" => {
             let unpacked = copy(file, &dest.join(plain_name(name, ending)), limits)?;
@@ -140,12 +155,26 @@ pub fn detect(unpacked: &Path) -> io::Result<(SubmissionKind, PathBuf)> {
             return Ok((SubmissionKind::App { manifest }, place.clone()));
         }
     }
-    for place in places {
-        if let Some(command) = command_in(&place)? {
-            return Ok((SubmissionKind::Code { command }, place));
+    for place in &places {
+        if let Some(command) = command_in(place)? {
+            return Ok((SubmissionKind::Code { command }, place.clone()));
         }
     }
-    Ok((SubmissionKind::Result, unpacked.to_owned()))
+    let mut models = contents::below(unpacked)?;
+    models.retain(|path| contents::ending_of(path) == "onnx");
+    let mut manifest = None;
+    for place in &places {
+        manifest = manifest.or(text_of(&place.join(mapping::FILE), mapping::FILE_BYTES)?);
+    }
+    // beside a table one of them alone may be anything
+    let is_model = match (manifest.is_some(), !models.is_empty()) {
+        (true, true) => true,
+        (true, false) | (false, true) => !contents::has_table(unpacked)?,
+        (false, false) => false,
+    };
+    let kind =
+        if is_model { SubmissionKind::Model { manifest, files: models } } else { SubmissionKind::Result };
+    Ok((kind, unpacked.to_owned()))
 }
 
 /// The metadata file of a program directory: `None` without one, `Some(None)` when it has no
@@ -187,7 +216,7 @@ pub(crate) fn only_folder(directory: &Path) -> io::Result<Option<PathBuf>> {
     Ok(found)
 }
 
-fn head(file: &mut File) -> io::Result<Vec<u8>> {
+pub(super) fn head(file: &mut File) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     Read::by_ref(file).take(512).read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;
@@ -204,6 +233,7 @@ fn plain_name(name: &str, ending: &str) -> String {
     }
     match ending {
         "py" => "main.py".to_owned(),
+        "onnx" => "model.onnx".to_owned(),
         other => format!("predictions.{other}"),
     }
 }

@@ -22,7 +22,7 @@ use crate::web::limits::Limited;
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes the form; it is read field by field")]
 pub(super) struct DryRunForm {
-    /// The file: .zip, .csv, .parquet or .py.
+    /// The file: .zip, .csv, .parquet, .py or .onnx.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// A note for the desk, 500 characters at most.

@@ -28,7 +28,7 @@ const TEXT_BYTES: usize = 64 << 10;
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes the form; it is read field by field")]
 pub(super) struct SubmissionForm {
-    /// The file: .zip, .csv, .parquet or .py.
+    /// The file: .zip, .csv, .parquet, .py or .onnx.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// The team's own note, 500 characters at most.

@@ -249,6 +249,22 @@ fn hidden_input_is_held_to_it() {
 }
 
 #[test]
+fn models_are_held_to_their_data_and_their_metric() {
+    let task = |model: &str| {
+        let metric = "{name: rmse, column: seconds, prediction: y, target: kind, id: id}";
+        after("  tasks:\n    1:", &format!("  tasks:\n    0: {{metric: {metric}, model: {model}}}\n    1:"))
+    };
+    let reports = [
+        task("{table: x.csv, features: [width]}"),
+        task("{table: y.csv, features: [width, width2], opset: [3, 99], max_bytes: much}"),
+        task("{table: x.csv, features: {X: [width, height]}, id: row, prediction: z}"),
+        task("{features: []}"),
+        after("{input: hidden,", "{model: {table: x.csv, features: [width]}, input: hidden,"),
+    ];
+    insta::assert_snapshot!(reports.join("\n---\n"));
+}
+
+#[test]
 fn a_twin_must_not_be_the_hidden_data_itself() {
     let fixture = Fixture::new();
     fixture

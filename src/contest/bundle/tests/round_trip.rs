@@ -153,11 +153,12 @@ fn tasks() -> impl Strategy<Value = Vec<Task>> {
                 String,
                 String,
                 bool,
-                _,
+                Option<String>,
                 _,
                 bool,
             ) = one;
             let (hidden_set, twin, (cpus, memory, pids, output)): (_, bool, _) = more;
+            let takes_models = !ingestion && declared && input_data.is_some();
             // Data that nobody gives away may be declared either way.
             let input = if declared { InputVisibility::Public } else { InputVisibility::Hidden };
             Task {
@@ -177,10 +178,25 @@ fn tasks() -> impl Strategy<Value = Vec<Task>> {
                 twin: twin.then(|| Twin { input: "twin/input".into(), reference: "twin/reference".into() }),
                 resources: Resources { cpus: f64::from(cpus) / 4.0, memory, pids, output },
                 probes: Vec::new(),
+                model: takes_models.then(model_rules),
             }
         };
         tasks.into_iter().enumerate().map(task).collect()
     })
+}
+
+/// Inputs by name, and limits of their own.
+fn model_rules() -> ModelRules {
+    let features = vec!["width".to_owned()];
+    ModelRules {
+        table: "x.csv".to_owned(),
+        inputs: [("X".to_owned(), features.clone())].into(),
+        features,
+        id: "id".to_owned(),
+        predictions: vec!["y".to_owned()],
+        max_bytes: 3 << 20,
+        opset: [9, 21],
+    }
 }
 
 /// A metric with everything that may be said about it.

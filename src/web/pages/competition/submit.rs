@@ -15,7 +15,7 @@ use super::hall::Hall;
 use super::packages::{self, PackagesView};
 use super::upload::{self, Fields};
 use crate::contest::db as contest_db;
-use crate::contest::definition::{FactKind, FactQuestion};
+use crate::contest::definition::{FactKind, FactQuestion, ModelRules};
 use crate::contest::expected::{self, Expected};
 use crate::contest::model::{Phase, PhaseTime, Task};
 use crate::submission::accept::{self, AcceptError, Request};
@@ -41,12 +41,41 @@ struct TaskView {
     description: String,
     /// Whether it takes apps alone.
     takes_apps: bool,
+    /// What a model is given and asked for, where models are taken.
+    model: Option<ModelView>,
     hidden_input: bool,
     twin: bool,
     /// The columns of a result file, where a native metric says so.
     columns: Vec<String>,
     rows: Vec<Vec<String>>,
     metrics: Vec<String>,
+}
+
+/// What a model is given and asked for.
+#[derive(Serialize)]
+struct ModelView {
+    table: String,
+    features: Vec<String>,
+    predictions: Vec<String>,
+    /// The first features, for the sample of a model.yaml.
+    some: Vec<String>,
+    max_bytes: u64,
+    first: i64,
+    last: i64,
+}
+
+impl ModelView {
+    fn of(rules: &ModelRules) -> Self {
+        Self {
+            table: rules.table.clone(),
+            features: rules.features.clone(),
+            predictions: rules.predictions.clone(),
+            some: rules.features.iter().take(2).cloned().collect(),
+            max_bytes: rules.max_bytes,
+            first: rules.opset[0],
+            last: rules.opset[1],
+        }
+    }
 }
 
 /// What the form asks beside the file.
@@ -92,13 +121,14 @@ async fn show(
     };
     let mut views = Vec::new();
     for task in &tasks {
-        views.push(task_view(app, hall, task).await?);
+        views.push(task_view(app, hall, task, phase.definition.accepts_only_result_submissions).await?);
     }
     let d = &hall.competition.definition;
     let questions: Vec<_> = d.fact_sheet.iter().map(|q| question(q, filled)).collect();
     let endings: Vec<String> = accept::ENDINGS
         .iter()
         .filter(|e| !(phase.definition.accepts_only_result_submissions && **e == "py"))
+        .filter(|e| **e != "onnx" || views.iter().any(|task| task.model.is_some()))
         .map(|e| format!(".{e}"))
         .collect();
     let message = filled.get("message").cloned().unwrap_or_default();
@@ -158,14 +188,15 @@ fn question<'a>(q: &'a FactQuestion, filled: &Fields) -> Question<'a> {
     }
 }
 
-async fn task_view(app: &App, hall: &Hall, task: &Task) -> Result<TaskView, PageError> {
+async fn task_view(app: &App, hall: &Hall, task: &Task, results_only: bool) -> Result<TaskView, PageError> {
     let d = &task.definition;
-    let Expected { columns, rows } = expected::expected(&app.house, hall.competition.id, d).await?;
+    let Expected { columns, rows, .. } = expected::expected(&app.house, hall.competition.id, d).await?;
     let key = format!("tasks.{}", task.position);
     Ok(TaskView {
         name: hall.named(&key, &d.name).to_owned(),
         description: hall.named(&format!("{key}.description"), &d.description).to_owned(),
         takes_apps: d.takes_apps(),
+        model: d.model.as_ref().filter(|_| !results_only).map(ModelView::of),
         hidden_input: d.closes_programs(),
         twin: d.has_trial(),
         rows,
