@@ -222,8 +222,13 @@ fn axe_script() -> PathBuf {
     std::env::var_os("SHUYU_TEST_AXE").map_or_else(default, PathBuf::from)
 }
 
-/// Starts `chromedriver` on a port of its choice.
+/// Starts `chromedriver` on a port of its choice. It chooses one that is free for IPv4 and ends when somebody
+/// has it for IPv6: then it chooses anew.
 fn start_driver() -> (Child, u16) {
+    (0..10).find_map(|_| try_driver()).expect("chromedriver names its port")
+}
+
+fn try_driver() -> Option<(Child, u16)> {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
         .stdout(Stdio::piped())
@@ -233,8 +238,12 @@ fn start_driver() -> (Child, u16) {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
     let line = lines.find_map(|line| line.ok().filter(|l| l.contains("started successfully on port")));
     let port = line.as_deref().and_then(|l| l.trim_end_matches('.').rsplit(' ').next()?.parse().ok());
-    let port = port.expect("chromedriver names its port");
+    let Some(port) = port else {
+        driver.kill().ok();
+        driver.wait().ok();
+        return None;
+    };
     // what it prints later has nowhere to go but must not block it
     std::thread::spawn(move || lines.for_each(drop));
-    (driver, port)
+    Some((driver, port))
 }
