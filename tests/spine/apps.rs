@@ -210,6 +210,33 @@ async fn what_an_app_heard_of_hidden_probes_reaches_nobody() {
 }
 
 #[tokio::test]
+async fn what_an_app_reads_of_hidden_input_reaches_nobody() {
+    let world = World::new().await;
+    let folder = competition(&[("public", PUBLIC)])
+        .edit("name: T0, description: d}", "name: T0, description: d, input_data: input}")
+        .edit("probes: probes/*.yaml", "probes: probes/*.yaml\n      input: hidden")
+        .file("input/secret.txt", SECRET);
+    let contest = world.import("input", &folder).await;
+    let quoting =
+        APP.replace("kept, heard = {}, []", "kept, heard = {}, [open('/app/input_data/secret.txt').read()]");
+    assert!(quoting.contains("/app/input_data"));
+    let (done, run) = ran(&world, &contest, "alice", &app(&quoting)).await;
+    assert!(run.closed && done.state == State::Finished, "{:?}", done.reason);
+    assert!(run.report.is_none(), "an answer could quote the input");
+    assert_eq!(class_of(run.prediction_log.as_ref()), Class::Hidden);
+    assert_eq!(class_of(run.scoring_log.as_ref()), Class::Hidden);
+    assert!(world.objects("reports/").is_empty());
+    world.tick(done.id).await;
+    assert!(world.scores(&contest, done.id).await.contains_key("pass_rate"));
+    // one that fails at its start may tell of it too
+    let failing = "raise SystemExit(len(open('/app/input_data/secret.txt').read()))";
+    let (done, _) = ran(&world, &contest, "bob", &app(failing)).await;
+    world.tick(done.id).await;
+    let told = world.submission(done.id).await;
+    assert_eq!((told.disclosed_state, told.disclosed_reason.code.as_str()), (State::Failed, "closed"));
+}
+
+#[tokio::test]
 async fn a_closed_app_that_fails_is_tried_on_the_public_probes() {
     let world = World::new().await;
     let contest = world.import("broken", &competition(&[("hidden", &hidden()), ("public", PUBLIC)])).await;

@@ -2,7 +2,7 @@
 //!
 //! Public probes come first, and what an author reads of them is fixed before the first hidden one is asked:
 //! from then on the app knows what nobody may see, and all that leaves the run are the scores, through the
-//! airlock.
+//! airlock. Of an app that reads hidden input that holds from its start: there is no report then.
 
 use std::collections::HashMap;
 use std::fs;
@@ -258,11 +258,9 @@ async fn ask(
     if cancel.is_cancelled() {
         return Ok(Err(Outcome::Cancelled));
     }
-    let input = &job.task.definition;
-    let saw_hidden = input.input_data.is_some() && input.input == InputVisibility::Hidden && !job.on_twin();
     Ok(heard.map_err(|why| {
         let reason = not_up(manifest, &why, (!stopped).then_some(ran.end));
-        if saw_hidden { Outcome::Failed(reason) } else { Outcome::FailedOpenly(reason) }
+        if reads_hidden(job) { Outcome::Failed(reason) } else { Outcome::FailedOpenly(reason) }
     }))
 }
 
@@ -281,6 +279,12 @@ async fn questions(
     let hidden = session::unrolled(&probes.hidden, &submission);
     let hidden = session::ask_all(app, &hidden, gone, &mut told).await;
     Ok(Heard { public, hidden })
+}
+
+/// Whether the app reads hidden input from its start: whatever it does may tell of that.
+fn reads_hidden(job: &Job) -> bool {
+    let task = &job.task.definition;
+    task.input_data.is_some() && task.input == InputVisibility::Hidden && !job.on_twin()
 }
 
 /// Why an app could not be asked anything. `end` is how it ended, where it did so by itself.
@@ -318,10 +322,15 @@ async fn score(
     let submission = job.submission.id.to_string();
     let public = session::unrolled(&probes.public, &submission);
     let hidden = session::unrolled(&probes.hidden, &submission);
-    let report = Report::of(&public, &heard.public, hidden.len());
-    ending.report = Some(keep_report(carrier, job, &report).await?);
-    if !hidden.is_empty() {
-        let sealed = summary(&hidden, &heard.hidden);
+    let mut sealed = summary(&hidden, &heard.hidden);
+    if reads_hidden(job) {
+        // an answer to a public probe may quote the input
+        sealed = summary(&public, &heard.public) + &sealed;
+    } else {
+        let report = Report::of(&public, &heard.public, hidden.len());
+        ending.report = Some(keep_report(carrier, job, &report).await?);
+    }
+    if !sealed.is_empty() {
         ending.scoring_log = Some(keep_log(carrier, job, true, "scoring", sealed.as_bytes()).await?);
     }
     ending.scoring_end = Some("exit 0".to_owned());
