@@ -239,7 +239,6 @@ own-result-text = Entry { $number }, marked by { $count } judges. These are the 
 judges-comments = What the judges wrote
 minutes-lead = Every change in order, each row bound to the one before, and in the audit log too; no marks.
 minutes-broken = From row { $number } on the digests do not fit: the minutes were changed.
-minute-number = No.
 minute-panel-made = The panel was made
 minute-judge-appointed = A judge was asked
 minute-chair-appointed = The chair was appointed

@@ -239,7 +239,6 @@ own-result-text = 作品 { $number }，{ $count } 位评委打分。下面是各
 judges-comments = 评委意见
 minutes-lead = 按先后记录每项变动，逐条以摘要相连，同时写入审计日志；不记分数。
 minutes-broken = 第 { $number } 条起与摘要不符，纪要被改动过。
-minute-number = 序号
 minute-panel-made = 设立评审组
 minute-judge-appointed = 邀请评委
 minute-chair-appointed = 指定组长

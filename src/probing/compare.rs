@@ -6,12 +6,14 @@ use serde_json_path::JsonPath;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Answer;
-use super::fill::{Bindings, FillError, Template, fill_json};
+use super::fill::{Bindings, FillError, Template, fill_json, fill_number};
 use super::latency::LatencyClass;
 use super::suite::{Capture, Digest, Expect, JsonRule, JsonTest, TextTest, Tolerance};
 
 /// Characters of an answer that a report quotes in one place.
 const QUOTED: usize = 200;
+/// Characters quoted before the place at which two texts part.
+const BEFORE: usize = 80;
 /// Places in which a schema is not satisfied that are told.
 const SCHEMA_FAULTS: usize = 3;
 
@@ -75,7 +77,7 @@ pub fn unmet(expect: &Expect, answer: &Answer, bindings: &Bindings) -> Vec<Unmet
         }
     }
     if let Some(digest) = &expect.digest {
-        check_digest(digest, &answer.body, &mut unmet);
+        check_digest(digest, &answer.body, bindings, &mut unmet);
     }
     let class = LatencyClass::of(answer.took);
     if let Some(within) = expect.within.filter(|within| class > *within) {
@@ -125,9 +127,32 @@ fn check_text(
         }
         TextTest::Present(wanted) => (text.is_some() == *wanted, if *wanted { "…" } else { "—" }.to_owned()),
     };
-    if !holds {
-        unmet.push(Unmet::new(what, place, expected, found));
+    if holds {
+        return;
     }
+    match (test, parted(expected.trim(), found.trim())) {
+        (TextTest::Equals(_), Some((at, expected, found))) if what == "body" => {
+            unmet.push(Unmet::new(what, &at, expected, found));
+        }
+        _ => unmet.push(Unmet::new(what, place, expected, found)),
+    }
+}
+
+/// Where two texts begin to differ, as `line:column` counted from 1, and both from there on: from the beginning of that
+/// line, or shortly before where the line is long. None where they differ within the first characters that are
+/// quoted anyway.
+fn parted(expected: &str, found: &str) -> Option<(String, String, String)> {
+    let same = expected.chars().zip(found.chars()).take_while(|(a, b)| a == b).count();
+    let before: String = expected.chars().take(same).collect();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let from = same - (column - 1).min(BEFORE);
+    let cut = column - 1 > BEFORE;
+    let rest = |text: &str| {
+        let rest: String = text.chars().skip(from).collect();
+        if cut { format!("…{rest}") } else { rest }
+    };
+    (from > 0).then(|| (format!("{line}:{column}"), rest(expected), rest(found)))
 }
 
 fn check_json(expect: &Expect, json: &Value, bindings: &Bindings, unmet: &mut Vec<Unmet>) {
@@ -198,16 +223,25 @@ fn check_rule(
             };
             (holds, format!("{wanted}{near}"))
         }
-        JsonRule::Min(least) => (number.is_some_and(|n| n >= *least), format!("≥ {least}")),
-        JsonRule::Max(most) => (number.is_some_and(|n| n <= *most), format!("≤ {most}")),
+        JsonRule::Min(least) => {
+            let least = fill_number(least, bindings)?;
+            (number.is_some_and(|n| n >= least), format!("≥ {least}"))
+        }
+        JsonRule::Max(most) => {
+            let most = fill_number(most, bindings)?;
+            (number.is_some_and(|n| n <= most), format!("≤ {most}"))
+        }
         JsonRule::Length(wanted) => {
+            let wanted = fill_number(wanted, bindings)?;
             let length = match value {
                 Value::Array(items) => Some(items.len()),
                 Value::Object(entries) => Some(entries.len()),
                 Value::String(text) => Some(text.chars().count()),
                 _ => None,
             };
-            (some && length.is_some_and(|length| length as u64 == *wanted), format!("length {wanted}"))
+            #[expect(clippy::float_cmp, reason = "both are whole")]
+            let holds = some && length.is_some_and(|length| length as f64 == wanted);
+            (holds, format!("length {wanted}"))
         }
         JsonRule::Type(wanted) => (some && is_of_type(value, wanted), wanted.clone()),
         JsonRule::Matches(pattern) => {
@@ -274,13 +308,15 @@ fn near(wanted: f64, found: f64, tolerance: Tolerance) -> bool {
     wanted == found || off <= tolerance.absolute || off <= tolerance.relative * wanted.abs()
 }
 
-fn check_digest(digest: &Digest, body: &[u8], unmet: &mut Vec<Unmet>) {
+fn check_digest(digest: &Digest, body: &[u8], bindings: &Bindings, unmet: &mut Vec<Unmet>) {
     let (wanted, found) = match digest {
         Digest::Sm3(wanted) => (wanted, crate::crypto::sm3(body).to_string()),
         Digest::Sha256(wanted) => (wanted, hex::encode(Sha256::digest(body))),
     };
-    if *wanted != found {
-        unmet.push(Unmet::new("digest", "", wanted, found));
+    match wanted.fill(bindings) {
+        Ok(wanted) if wanted.trim().eq_ignore_ascii_case(&found) => {}
+        Ok(wanted) => unmet.push(Unmet::new("digest", "", wanted, found)),
+        Err(error) => unmet.push(Unmet::new("digest", "", error.to_string(), found)),
     }
 }
 
@@ -330,7 +366,7 @@ mod tests {
     /// The first step of a probe that expects this.
     fn step(expect: &str) -> Step {
         let text = format!(
-            "visibility: public\nprobes:\n- name: p\n  each: {{seed: 1, values: {{sum: [12], word: [AA]}}}}\n  request: GET /\n  expect: {expect}\n"
+            "visibility: public\nprobes:\n- name: p\n  each: {{seed: 1, values: {{sum: [12], word: [AA], rows: ['']}}}}\n  request: GET /\n  expect: {expect}\n"
         );
         let (suite, findings) = read::suite("p.yaml", &text, &mut |_| {
             Ok(Arc::from(&b"{\"type\":\"object\",\"required\":[\"a\"]}"[..]))
@@ -384,6 +420,10 @@ mod tests {
             ("{json: [{path: $.text, contains: 12, matches: '[0-9]+ min'}]}", true),
             ("{json: [{path: $.text, contains: '12', matches: '[0-9]+ min', length: 11}]}", true),
             ("{json: [{path: $.a, min: 12, max: 13, type: number}]}", true),
+            ("{json: [{path: $.a, min: '{{sum}}', max: '{{sum}}.5'}]}", true),
+            ("{json: [{path: $.a, max: '{{word}}'}]}", false),
+            ("{json: [{path: $.text, length: '{{sum}}'}]}", false),
+            ("{json: [{path: $.text, length: 11}]}", true),
             ("{json: [{path: $.a, type: integer}]}", false),
             ("{json: [{path: $.list, equals: [1, 2.0, 3]}]}", true),
             ("{schema: {type: object, required: [a, zzz]}}", false),
@@ -403,6 +443,27 @@ mod tests {
         assert!(holds(&format!("{{digest: {{sm3: {sm3}}}}}"), "abc"));
         assert!(holds(&format!("{{digest: {{sha256: {sha256}}}}}"), "abc"));
         assert!(!holds(&format!("{{digest: {{sha256: {sm3}}}}}"), "abc"));
+    }
+
+    #[test]
+    fn a_body_is_quoted_from_where_it_differs() {
+        let rows: String = (0..40).map(|row| format!("q{row},119,0.310\n")).collect();
+        let bindings = Bindings::from([("rows".to_owned(), json!(rows))]);
+        let expect = step("{body: {equals: '{{rows}}'}}").expect;
+        let unmet = |body: &str| unmet(&expect, &answer(body), &bindings).pop();
+        assert_eq!(unmet(&rows), None);
+        let told = unmet(&rows.replace("q30,119", "q30,118")).unwrap();
+        assert_eq!(told.place, "31:7");
+        assert!(
+            told.expected.starts_with("q30,119,0.310\nq31") && told.found.starts_with("q30,118,0.310\nq31")
+        );
+        // what breaks off is told from its last line on; what differs at once, from the beginning
+        let told = unmet(&rows[..20]).unwrap();
+        assert_eq!((told.place.as_str(), told.found.as_str()), ("2:8", "q1,119,"));
+        assert_eq!(unmet("{}").unwrap().place, "");
+        let long = "x".repeat(500);
+        let told = super::parted(&format!("{long}a"), &format!("{long}b")).unwrap();
+        assert_eq!((told.0.as_str(), told.1.chars().count()), ("1:501", 82));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Placeholders: `{{name}}` in what a probe sends and expects.
 //!
 //! A text that is one placeholder and nothing else becomes the value itself, with its type; inside a longer
-//! text a value is written as it would be printed. `{{name:number}}` makes a number of a text, for values that
-//! come from a table.
+//! text a value is written as it would be printed. `{{name:number}}` makes a number of a text and `{{name:json}}` whatever
+//! JSON it holds, for values that come from a table.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,22 @@ pub struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Value { name: String, as_number: bool },
+    Value { name: String, reading: Reading },
+}
+
+/// What a text that stands for a value is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Text,
+    Number,
+    Json,
 }
 
 /// Why a text cannot be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FillError {
     /// A placeholder that is not closed, or holds something else than a name.
-    #[error("`{{{{{0}` is no placeholder; write {{{{name}}}} or {{{{name:number}}}}")]
+    #[error("`{{{{{0}` is no placeholder; write {{{{name}}}}, {{{{name:number}}}} or {{{{name:json}}}}")]
     Malformed(String),
     /// Nothing has this name.
     #[error("nothing is known by the name `{0}` here")]
@@ -39,6 +47,9 @@ pub enum FillError {
     /// The value is no number.
     #[error("the value of `{0}` is not a number")]
     NotANumber(String),
+    /// The value is no JSON.
+    #[error("the value of `{0}` is not JSON")]
+    NotJson(String),
 }
 
 impl Template {
@@ -55,15 +66,16 @@ impl Template {
             }
             let malformed = || FillError::Malformed(after.chars().take(40).collect());
             let (inside, beyond) = after.split_once("}}").ok_or_else(malformed)?;
-            let (name, as_number) = match inside.trim().split_once(':') {
-                None => (inside.trim(), false),
-                Some((name, "number")) => (name.trim(), true),
+            let (name, reading) = match inside.trim().split_once(':') {
+                None => (inside.trim(), Reading::Text),
+                Some((name, "number")) => (name.trim(), Reading::Number),
+                Some((name, "json")) => (name.trim(), Reading::Json),
                 Some(_) => return Err(malformed()),
             };
             if !is_name(name) {
                 return Err(malformed());
             }
-            pieces.push(Piece::Value { name: name.to_owned(), as_number });
+            pieces.push(Piece::Value { name: name.to_owned(), reading });
             rest = beyond;
         }
         if !rest.is_empty() {
@@ -98,13 +110,13 @@ impl Template {
     /// The text with every value in its place.
     ///
     /// # Errors
-    /// [`FillError::Unknown`], [`FillError::NotANumber`].
+    /// [`FillError::Unknown`], [`FillError::NotANumber`], [`FillError::NotJson`].
     pub fn fill(&self, bindings: &Bindings) -> Result<String, FillError> {
         let mut text = String::new();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(fixed) => text.push_str(fixed),
-                Piece::Value { name, as_number } => match value(bindings, name, *as_number)? {
+                Piece::Value { name, reading } => match value(bindings, name, *reading)? {
                     Value::String(value) => text.push_str(&value),
                     other => text.push_str(&other.to_string()),
                 },
@@ -119,7 +131,7 @@ impl Template {
     /// As [`Template::fill`].
     pub fn fill_value(&self, bindings: &Bindings) -> Result<Value, FillError> {
         match self.pieces.as_slice() {
-            [Piece::Value { name, as_number }] => value(bindings, name, *as_number),
+            [Piece::Value { name, reading }] => value(bindings, name, *reading),
             _ => self.fill(bindings).map(Value::String),
         }
     }
@@ -129,16 +141,19 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
-fn value(bindings: &Bindings, name: &str, as_number: bool) -> Result<Value, FillError> {
+fn value(bindings: &Bindings, name: &str, reading: Reading) -> Result<Value, FillError> {
     let value = bindings.get(name).ok_or_else(|| FillError::Unknown(name.to_owned()))?;
-    match value {
-        Value::String(text) if as_number => {
-            let number = text.trim().parse::<Number>().map_err(|_| FillError::NotANumber(name.to_owned()))?;
-            Ok(Value::Number(number))
+    let not_a_number = || FillError::NotANumber(name.to_owned());
+    match (reading, value) {
+        (Reading::Number, Value::String(text)) => {
+            text.trim().parse::<Number>().map(Value::Number).map_err(|_| not_a_number())
         }
-        Value::Number(_) => Ok(value.clone()),
-        _ if as_number => Err(FillError::NotANumber(name.to_owned())),
-        value => Ok(value.clone()),
+        (Reading::Number, Value::Number(_)) | (Reading::Text, _) => Ok(value.clone()),
+        (Reading::Number, _) => Err(not_a_number()),
+        (Reading::Json, Value::String(text)) => {
+            serde_json::from_str(text).map_err(|_| FillError::NotJson(name.to_owned()))
+        }
+        (Reading::Json, value) => Ok(value.clone()),
     }
 }
 
@@ -160,6 +175,19 @@ pub fn fill_json(value: &Value, bindings: &Bindings) -> Result<Value, FillError>
         }
         other => other.clone(),
     })
+}
+
+/// The number that a JSON value is, or that the text in it says once filled in.
+///
+/// # Errors
+/// [`FillError`].
+pub fn fill_number(value: &Value, bindings: &Bindings) -> Result<f64, FillError> {
+    let filled = fill_json(value, bindings)?;
+    let number = match &filled {
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_f64(),
+    };
+    number.filter(|number: &f64| number.is_finite()).ok_or_else(|| FillError::NotANumber(value.to_string()))
 }
 
 /// Calls `found` for every name that the texts of a value use.
@@ -214,5 +242,13 @@ mod tests {
         bindings.insert("month".to_owned(), json!("7"));
         let filled = fill_json(&given, &bindings).unwrap();
         assert_eq!(filled, json!({"AA": [12, "7", 7, "n 12", 5, null]}));
+        bindings.insert("cell".to_owned(), json!("[1, null, {\"a\": true}]"));
+        assert_eq!(fill_json(&json!("{{cell:json}}"), &bindings), Ok(json!([1, null, {"a": true}])));
+        assert_eq!(
+            fill_json(&json!("{{carrier:json}}"), &bindings),
+            Err(FillError::NotJson("carrier".to_owned()))
+        );
+        assert_eq!(fill_number(&json!("{{month}}"), &bindings), Ok(7.0));
+        assert!(fill_number(&json!("{{carrier}}"), &bindings).is_err());
     }
 }

@@ -202,12 +202,12 @@ pub enum JsonRule {
         /// How far numbers may be off.
         tolerance: Tolerance,
     },
-    /// A number of at least this.
-    Min(f64),
-    /// A number of at most this.
-    Max(f64),
-    /// An array, object or text of this length.
-    Length(u64),
+    /// A number of at least this: a number, or a text with placeholders that says one.
+    Min(Value),
+    /// A number of at most this, likewise.
+    Max(Value),
+    /// An array, object or text of this length, likewise.
+    Length(Value),
     /// Of this type: null, boolean, number, integer, string, array or object.
     Type(String),
     /// A text in which the pattern occurs.
@@ -230,10 +230,10 @@ pub struct Tolerance {
 /// A digest of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Digest {
-    /// SM3 (GB/T 32905), 64 hexadecimal digits in lower case.
-    Sm3(String),
+    /// SM3 (GB/T 32905), 64 hexadecimal digits.
+    Sm3(Template),
     /// SHA-256, likewise.
-    Sha256(String),
+    Sha256(Template),
 }
 
 /// Where a captured value comes from.

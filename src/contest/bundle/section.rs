@@ -196,20 +196,22 @@ impl<'n> Section<'n> {
             if self.asked.iter().any(|asked| asked == name) {
                 continue;
             }
-            let near = self
-                .asked
-                .iter()
-                .map(|asked| (strsim::damerau_levenshtein(asked, &name.to_lowercase()), *asked))
-                .filter(|(distance, asked)| *distance <= 1 + asked.len() / 6)
-                .min();
-            let mend = match near {
-                Some((_, asked)) => format!("write `{asked}`, if that is meant"),
+            let mend = match nearest(name, self.asked.iter().copied()) {
+                Some(asked) => format!("write `{asked}`, if that is meant"),
                 None => "remove it, if nothing else needs it".to_owned(),
             };
             let at = Place { key: join(&self.place.key, name), line: node.line };
             findings.unknown_key(&at, format!("the key `{name}` is not known here and ignored"), mend);
         }
     }
+}
+
+/// The known name that a name is likely to be a slip of, if any is near: one letter off, and one more for each six.
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let near = known.map(|known| (strsim::damerau_levenshtein(known, &name.to_lowercase()), known));
+    near.filter(|(distance, known)| *distance <= 1 + known.len() / 6 && *distance < known.len())
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// Text of a scalar as it was written.

@@ -142,9 +142,7 @@ impl Reader<'_> {
         }
         rules.extend(self.number(test, "min").map(JsonRule::Min));
         rules.extend(self.number(test, "max").map(JsonRule::Max));
-        if test.has("length") {
-            rules.push(JsonRule::Length(u64::from(test.count("length", 0, &mut self.findings))));
-        }
+        rules.extend(self.number(test, "length").map(JsonRule::Length));
         let types = TYPES.map(|name| (name, name));
         rules.extend(
             test.choice("type", &types, &mut self.findings).map(|name| JsonRule::Type(name.to_owned())),
@@ -161,17 +159,23 @@ impl Reader<'_> {
         rules
     }
 
-    fn number(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<f64> {
-        let node = section.get(key)?;
-        let number = match &node.value {
-            Value::Int(number, _) => Some(*number as f64),
-            Value::Float(number, _) => Some(*number).filter(|number| number.is_finite()),
+    /// A number, or a text with placeholders that says one once they are filled in. A length is whole and not below 0.
+    fn number(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<Json> {
+        let (node, at) = (section.get(key)?, section.at(key));
+        let is_length = key == "length";
+        let read = match &node.value {
+            Value::Int(number, _) if !is_length || *number >= 0 => Some(Json::from(*number)),
+            Value::Float(number, _) if number.is_finite() && !is_length => Some(Json::from(*number)),
+            Value::Text(text) if self.template(text, &at)?.fixed().is_none() => {
+                Some(Json::from(text.as_str()))
+            }
             _ => None,
         };
-        if number.is_none() {
-            wrong_kind(&section.at(key), &node.value, "a number", &mut self.findings);
+        if read.is_none() {
+            let wanted = if is_length { "a whole number, 0 or more" } else { "a number" };
+            wrong_kind(&at, &node.value, wanted, &mut self.findings);
         }
-        number
+        read
     }
 
     /// A JSONPath; one with placeholders is looked at when they are filled in.
@@ -251,15 +255,21 @@ impl Reader<'_> {
 
     fn digest(&mut self, section: &mut Section<'_>) -> Option<Digest> {
         let mut digest = section.section("digest", &mut self.findings)?;
-        let sm3 = digest.text("sm3", &mut self.findings).map(|text| Digest::Sm3(text.to_ascii_lowercase()));
-        let sha256 =
-            digest.text("sha256", &mut self.findings).map(|text| Digest::Sha256(text.to_ascii_lowercase()));
+        let mut read = Vec::new();
+        let makes: [(&'static str, fn(Template) -> Digest); 2] =
+            [("sm3", Digest::Sm3), ("sha256", Digest::Sha256)];
+        for (key, make) in makes {
+            if let Some(text) = digest.text(key, &mut self.findings) {
+                read.extend(
+                    self.template(&text, &digest.at(key)).map(|template| (template.clone(), make(template))),
+                );
+            }
+        }
         let at = digest.place.clone();
         digest.finish(&mut self.findings);
-        let read = sm3.or(sha256);
         let whole = |text: &str| text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit());
-        match &read {
-            Some(Digest::Sm3(text) | Digest::Sha256(text)) if whole(text) => read,
+        match read.pop() {
+            Some((text, digest)) if read.is_empty() && text.fixed().is_none_or(whole) => Some(digest),
             _ => {
                 let mend = "write `{sha256: …}` or `{sm3: …}` with 64 hexadecimal digits";
                 self.findings.error("probe-digest", &at, "this is no digest", mend);

@@ -116,6 +116,7 @@ struct Head<'a> {
     current: Option<usize>,
     left_seconds: Option<i64>,
     begins_seconds: Option<i64>,
+    over: bool,
     organizer: bool,
     state: Option<&'static str>,
     /// Why the visitor was refused or removed.
@@ -411,6 +412,7 @@ impl Hall {
             current: current.and_then(|p| usize::try_from(p.position).ok()),
             left_seconds: open.and_then(|p| p.ends_at).map(seconds),
             begins_seconds: ahead.map(|p| seconds(p.starts_at)),
+            over: matches!(self.season(), Season::Over(_)),
             organizer: self.organizer,
             state: self.registration.as_ref().map(|r| r.state.as_str()),
             refusal: self.registration.as_ref().and_then(Registration::refusal),
