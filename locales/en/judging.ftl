@@ -60,7 +60,10 @@ judging-entries = Entries
 judging-entries-none = No entry is submitted yet
 judging-entries-none-text = Entries stand here once teams submit them.
 judging-ready = { $judges } judges have accepted and { $entries } entries are submitted; each is to have { $count } judges.
-judging-short = { $count } entries are short of judges; see below.
+judging-short = { $count ->
+    [one] One entry is short of judges; see below.
+   *[other] { $count } entries are short of judges; see below.
+}
 entry-short = Short of judges ({ $count } kept from it by a conflict)
 entry-column = Entry
 entry-title-column = Title
@@ -206,7 +209,10 @@ points-after = Normalised
 marks-none = No marks
 marks-none-text = No judge submitted marks for it.
 results-unjudged = { $count } entries have no marks at all and no rank.
-results-few = { $count } entries have fewer than { $wanted } sheets.
+results-few = { $count ->
+    [one] One entry has fewer than { $wanted } sheets.
+   *[other] { $count } entries have fewer than { $wanted } sheets.
+}
 flagged-text = { $count } entries were judged more than { $threshold } points differently.
 flagged-off = No threshold is set.
 second-open = Open the second round

@@ -1,5 +1,7 @@
 //! SQL of competitions, phases, tasks and bundle files.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 
@@ -381,16 +383,22 @@ pub async fn replace_files(
     Ok(())
 }
 
-/// The competitions that a person organizes, takes part in or judges, by id.
-pub async fn competitions_of(conn: &mut Connection, user: UserId) -> Result<Vec<CompetitionId>, StoreError> {
+/// The competitions that a person has to do with: `entered` for each that they take part in, else their role's name.
+pub async fn competitions_of(
+    conn: &mut Connection,
+    user: UserId,
+) -> Result<BTreeMap<CompetitionId, String>, StoreError> {
     let rows = sqlx::query(
-        "SELECT competition_id FROM participants WHERE user_id = $1 AND state IN ('approved', 'pending') \
-         UNION SELECT competition_id FROM roles WHERE user_id = $1 AND competition_id <> ''",
+        "SELECT competition_id, MIN(word) AS word FROM (\
+           SELECT competition_id, 'entered' AS word FROM participants \
+             WHERE user_id = $1 AND state IN ('approved', 'pending') \
+           UNION SELECT competition_id, role AS word FROM roles WHERE user_id = $1 AND competition_id <> ''\
+         ) AS known GROUP BY competition_id",
     )
     .bind(user.to_string())
     .fetch_all(conn)
     .await?;
-    rows.iter().map(|row| row.parsed("competition_id")).collect()
+    rows.iter().map(|row| Ok((row.parsed("competition_id")?, row.text("word")?))).collect()
 }
 
 /// Sets a phase's dates.

@@ -124,7 +124,7 @@ pub struct Localised {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<BundlePath>,
     /// Names and descriptions of phases, tasks and leaderboard columns by `phases.0`, `tasks.0`,
-    /// `columns.KEY`.
+    /// `columns.KEY`; titles of pages by `pages.STEM`, the name of the page's file without its ending.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, String>,
 }

@@ -41,8 +41,9 @@ function sheet() {
   const differs = form.querySelector("[data-differs]");
   let saved = text();
   let timer;
-  let busy = false;
+  let busy = null; // the save that is under way
   let stopped = false;
+  let leaving = false;
 
   const say = (said) => { status.textContent = said; };
   const keep = () => {
@@ -59,7 +60,7 @@ function sheet() {
   };
   const later = (pause) => {
     clearTimeout(timer);
-    timer = setTimeout(save, pause);
+    timer = setTimeout(() => save(), pause);
   };
 
   // What another tab or device saved meanwhile: shown beside what is here, and chosen by the judge.
@@ -100,10 +101,20 @@ function sheet() {
     }
   }
 
-  async function save() {
+  // Whether the server has what is written here.
+  async function save(asked = false) {
+    while (busy) await busy;
+    if (stopped || (!asked && text() === saved)) return text() === saved;
+    busy = send();
+    try {
+      return await busy;
+    } finally {
+      busy = null;
+    }
+  }
+
+  async function send() {
     const sent = text();
-    if (busy || stopped || sent === saved) return;
-    busy = true;
     say(words.saving);
     try {
       const body = new URLSearchParams(new FormData(form));
@@ -113,6 +124,7 @@ function sheet() {
         seen.value = told.version;
         settle(sent);
         say(`${words.saved} ${new Date(told.saved_at).toLocaleTimeString(document.documentElement.lang)}`);
+        return true;
       } else if (told.code === "marks-newer") {
         conflict(told);
       } else if (answer.status >= 500 || answer.status === 429) {
@@ -123,9 +135,8 @@ function sheet() {
     } catch {
       say(words.offline);
       later(RETRY);
-    } finally {
-      busy = false;
     }
+    return false;
   }
 
   const before = kept(place);
@@ -140,12 +151,25 @@ function sheet() {
     keep();
     later(PAUSE);
   });
-  form.addEventListener("submit", () => {
+  // A page that cannot be reached must not take what is written with it: the form leaves once the server has it.
+  form.addEventListener("submit", async (event) => {
+    if (leaving) return;
+    event.preventDefault();
     clearTimeout(timer);
+    keep();
+    if (!(await save(true))) return;
+    leaving = true;
     stopped = true;
+    clearTimeout(timer);
     localStorage.removeItem(place);
+    form.requestSubmit(event.submitter);
   });
-  addEventListener("online", save);
+  // back from the page that it went to: what is written here counts again
+  addEventListener("pageshow", () => {
+    if (leaving) stopped = false;
+    leaving = false;
+  });
+  addEventListener("online", () => save());
   document.addEventListener("visibilitychange", () => { if (document.hidden) save(); });
 }
 

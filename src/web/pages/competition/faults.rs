@@ -71,5 +71,5 @@ async fn csv(
         writer.write_record(row).map_err(broken)?;
     }
     let bytes = writer.into_inner().map_err(|e| PageError::internal(&e))?;
-    Ok(stream::text("faults.csv", "text/csv; charset=utf-8", bytes))
+    Ok(stream::csv("faults.csv", &bytes))
 }

@@ -81,6 +81,8 @@ pub(in crate::web::pages) struct PhaseView {
     pub limit: u32,
     /// Whether code is refused.
     pub results_only: bool,
+    /// Whether nothing but apps is taken.
+    pub apps_only: bool,
     /// Its span on the timeline, in thousandths: from, width.
     pub span: (f64, f64),
 }
@@ -311,10 +313,19 @@ impl Hall {
                 in_all: phase.definition.max_submissions,
                 limit: phase.definition.execution_time_limit,
                 results_only: phase.definition.accepts_only_result_submissions,
+                apps_only: self.takes_apps_only(phase),
                 span: (start, (end - start).max(2.0)),
             }
         });
         views.collect()
+    }
+
+    /// Whether each task of a phase takes apps.
+    fn takes_apps_only(&self, phase: &Phase) -> bool {
+        let tasks = &self.competition.definition.tasks;
+        let wanted = &phase.definition.tasks;
+        !wanted.is_empty()
+            && wanted.iter().all(|index| tasks.iter().any(|task| task.index == *index && task.takes_apps()))
     }
 
     /// The timeline's beginning and length in milliseconds; an open end reaches a tenth past today.

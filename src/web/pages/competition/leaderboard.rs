@@ -243,7 +243,7 @@ async fn csv_of(
     let bytes =
         write_csv(&hall, &board, &teams, &hall.public_columns()).map_err(|e| PageError::internal(&e))?;
     let name = format!("{slug}-{}-leaderboard.csv", phase.position);
-    Ok(stream::text(&name, "text/csv; charset=utf-8", bytes))
+    Ok(stream::csv(&name, &bytes))
 }
 
 /// A board as CSV: the columns given, of those that anybody may read.

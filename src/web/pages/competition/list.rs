@@ -1,6 +1,6 @@
 //! The list of competitions, and those under way for the first page.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Router;
 use axum::extract::State;
@@ -31,7 +31,8 @@ pub(in crate::web::pages) struct Card {
     organiser: Option<String>,
     reward: Option<String>,
     draft: bool,
-    mine: bool,
+    /// What the visitor has to do with it: `entered`, or a role's name.
+    mine: Option<String>,
     /// `now`, `next` or `past`.
     state: &'static str,
     phase: Option<String>,
@@ -51,7 +52,7 @@ async fn cards(app: &App, frame: &Frame) -> Result<Vec<Card>, PageError> {
     let entrants = entry::db::admitted_counts(&mut conn).await?;
     let mine = match frame.actor() {
         Some(actor) => contest_db::competitions_of(&mut conn, actor.user).await?,
-        None => Vec::new(),
+        None => BTreeMap::new(),
     };
     let (now, locale) = (app.clock.now(), locale(frame.lang()));
     let mut cards = Vec::new();
@@ -79,7 +80,7 @@ async fn cards(app: &App, frame: &Frame) -> Result<Vec<Card>, PageError> {
             organiser: c.definition.organiser.clone(),
             reward: c.definition.reward.clone(),
             draft: c.published_at.is_none(),
-            mine: mine.contains(&c.id),
+            mine: mine.get(&c.id).cloned(),
             state,
             phase: name,
             ends_at: phase.and_then(|p| p.ends_at),
@@ -104,7 +105,7 @@ pub(in crate::web::pages) async fn running(app: &App, frame: &Frame) -> Result<V
 async fn list(frame: Frame, State(app): State<App>) -> Result<Response, PageError> {
     let mut cards = cards(&app, &frame).await?;
     let place = |state| ["now", "next", "past"].iter().position(|s| *s == state);
-    cards.sort_by_key(|card| (!card.mine, place(card.state)));
+    cards.sort_by_key(|card| (card.mine.is_none(), place(card.state)));
     let may_create = frame.actor().is_some_and(|actor| actor.may_create_competitions());
     frame.page("competition/list.html").with("cards", &cards).with("may_create", &may_create).render()
 }

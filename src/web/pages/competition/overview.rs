@@ -81,7 +81,7 @@ async fn show(frame: &Frame, app: &App, hall: &Hall, number: usize) -> Result<Re
         .pages
         .iter()
         .enumerate()
-        .map(|(n, p)| PageLink { number: n, title: title(hall, &p.title) })
+        .map(|(n, p)| PageLink { number: n, title: title(hall, &p.title, &p.file) })
         .collect();
     let html = match d.pages.get(number) {
         Some(page) => text_of(app, hall, &localised(hall, &page.title, &page.file)).await?,
@@ -107,9 +107,13 @@ async fn show(frame: &Frame, app: &App, hall: &Hall, number: usize) -> Result<Re
         .render()
 }
 
-/// A page's title: those that the bundles use again and again are known in both languages, as in
-/// `概览 Overview`.
-fn title(hall: &Hall, own: &str) -> String {
+/// A page's title: as the bundle translates it; those that bundles use again and again are known in both
+/// languages, as in `概览 Overview`.
+fn title(hall: &Hall, own: &str, file: &BundlePath) -> String {
+    let names = hall.competition.definition.locale.get(hall.locale).map(|locale| &locale.names);
+    if let Some(translated) = names.and_then(|names| names.get(&format!("pages.{}", stem(file)))) {
+        return translated.clone();
+    }
     let known = [("概览", "Overview"), ("评测", "Evaluation"), ("数据", "Data"), ("规则", "Rules")];
     let zh = hall.locale == "zh";
     for (chinese, english) in known {
@@ -121,9 +125,14 @@ fn title(hall: &Hall, own: &str) -> String {
     own.to_owned()
 }
 
+/// A file's name without its ending.
+fn stem(file: &BundlePath) -> &str {
+    file.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or(file)
+}
+
 /// The file of a page in the page's language: translations are by file stem or title, in lower case.
 fn localised(hall: &Hall, title: &str, file: &BundlePath) -> BundlePath {
-    let stem = file.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or(file);
+    let stem = stem(file);
     let translations = hall.competition.definition.locale.get(hall.locale).map(|l| &l.pages);
     let found = translations
         .and_then(|pages| pages.get(&stem.to_lowercase()).or_else(|| pages.get(&title.to_lowercase())));

@@ -54,6 +54,12 @@ pub(in crate::web::pages) fn text(name: &str, kind: &'static str, content: impl 
     response
 }
 
+/// A table made for saving and opened in a spreadsheet: with a byte order mark, without which they take Chinese for
+/// another encoding. (The API's tables have none.)
+pub(in crate::web::pages) fn csv(name: &str, table: &[u8]) -> Response {
+    text(name, "text/csv; charset=utf-8", [b"\xef\xbb\xbf", table].concat())
+}
+
 /// `attachment` with the name in both forms (RFC 6266).
 fn disposition(name: &str) -> HeaderValue {
     let plain: String =

@@ -125,10 +125,12 @@ async fn show(
     }
     let d = &hall.competition.definition;
     let questions: Vec<_> = d.fact_sheet.iter().map(|q| question(q, filled)).collect();
+    let apps = !views.is_empty() && views.iter().all(|task| task.takes_apps);
     let endings: Vec<String> = accept::ENDINGS
         .iter()
         .filter(|e| !(phase.definition.accepts_only_result_submissions && **e == "py"))
         .filter(|e| **e != "onnx" || views.iter().any(|task| task.model.is_some()))
+        .filter(|e| **e == "zip" || !apps)
         .map(|e| format!(".{e}"))
         .collect();
     let message = filled.get("message").cloned().unwrap_or_default();
@@ -145,6 +147,7 @@ async fn show(
         .with("columns", &columns_of_all(&views))
         .with("questions", &questions)
         .with("endings", &endings.join(","))
+        .with("apps", &apps)
         .with("cap", &app.settings.upload.cap_bytes)
         .with("message", &message)
         .with("packages", &extra)

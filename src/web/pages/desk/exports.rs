@@ -86,7 +86,7 @@ async fn export(
         }
         "csv" => {
             let bytes = write(&table).map_err(|e| PageError::internal(&e))?;
-            Ok(stream::text(&name, "text/csv; charset=utf-8", bytes))
+            Ok(stream::csv(&name, &bytes))
         }
         _ => Err(PageError::not_found()),
     }
