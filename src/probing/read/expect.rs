@@ -15,6 +15,8 @@ use crate::probing::suite::{Digest, JsonTest, Tolerance};
 
 /// Bytes that a compiled pattern may take.
 const PATTERN: usize = 1 << 20;
+/// What makes a digest of the text that it is written as.
+type MakeDigest = fn(Template) -> Digest;
 /// What makes a test of the text that it compares with.
 type Make = fn(Template) -> TextTest;
 
@@ -256,8 +258,7 @@ impl Reader<'_> {
     fn digest(&mut self, section: &mut Section<'_>) -> Option<Digest> {
         let mut digest = section.section("digest", &mut self.findings)?;
         let mut read = Vec::new();
-        let makes: [(&'static str, fn(Template) -> Digest); 2] =
-            [("sm3", Digest::Sm3), ("sha256", Digest::Sha256)];
+        let makes: [(&'static str, MakeDigest); 2] = [("sm3", Digest::Sm3), ("sha256", Digest::Sha256)];
         for (key, make) in makes {
             if let Some(text) = digest.text(key, &mut self.findings) {
                 read.extend(
