@@ -4,6 +4,8 @@
 
 #[path = "pages/entries.rs"]
 mod entries;
+#[path = "pages/entries_desk.rs"]
+mod entries_desk;
 #[path = "pages/inside.rs"]
 mod inside;
 #[path = "pages/judging.rs"]

@@ -57,11 +57,19 @@ function drop(zone) {
 function go(to) {
   const there = new URL(to, location.href);
   const here = there.pathname === location.pathname && there.search === location.search;
-  if (!here) location.assign(there);
+  // without a fragment that loads the page anew, and no browser fills in again what was there
+  if (!here || !there.hash) location.assign(there);
   else {
     location.hash = there.hash;
     location.reload();
   }
+}
+
+// The same without a script: the answer is the form beside what it clashes with.
+function again(form, button) {
+  const named = Object.assign(document.createElement("input"), { type: "hidden", name: button.name, value: button.value });
+  form.append(named);
+  form.submit();
 }
 
 // What a problem says, each part a sentence of its own.
@@ -71,17 +79,19 @@ function sentences(parts) {
   return ended.join(space);
 }
 
-function send(form) {
+// Sends a form as its button would, and shows how far it is; `refused` is called when it was not taken.
+function upload(form, pressed, refused = () => {}) {
   const box = form.querySelector("[data-upload-progress]");
   const bar = box.querySelector("progress");
   const text = box.querySelector(".upload-text");
-  const button = form.querySelector("button.button-primary");
+  const button = pressed ?? form.querySelector("button.button-primary");
   const request = new XMLHttpRequest();
   const begun = performance.now();
   const failed = (message) => {
     text.textContent = message || box.dataset.failed;
     text.classList.add("fault");
     button.disabled = false;
+    refused();
   };
   request.upload.addEventListener("progress", (event) => {
     if (!event.lengthComputable) return;
@@ -100,6 +110,7 @@ function send(form) {
     const followed = request.responseURL && request.responseURL !== form.action;
     if (request.status < 300 && answer.location) go(answer.location);
     else if (request.status < 300 && followed) go(request.responseURL);
+    else if (answer.code === "entry-changed") again(form, button);
     else if (request.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
     else if (!answer.title) failed(`${box.dataset.refused} (HTTP ${request.status})`);
     else failed(sentences([answer.title, answer.detail, answer.mend, ...(answer.errors ?? []).map((e) => e.text)]));
@@ -110,7 +121,9 @@ function send(form) {
   text.classList.remove("fault");
   box.hidden = false;
   button.disabled = true;
-  request.send(new FormData(form));
+  const data = new FormData(form);
+  if (pressed?.name) data.set(pressed.name, pressed.value);
+  request.send(data);
 }
 
 export function uploads() {
@@ -123,7 +136,7 @@ export function uploads() {
     if (!form.querySelector("[data-upload-progress]") || !form.querySelector("button.button-primary")) continue;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      send(form);
+      upload(form);
     });
   }
 }
@@ -200,8 +213,18 @@ function keep(form) {
       wait();
       return;
     }
+    const was = dirty;
     dirty = false;
     stopped = true;
+    // Files take time: shown as they go. What is refused stays in the form, chosen files too.
+    const files = [...form.querySelectorAll("input[type=file]")].some((input) => input.files.length > 0);
+    if (!files || form.hasAttribute("data-conflict")) return;
+    event.preventDefault();
+    upload(form, event.submitter, () => {
+      stopped = false;
+      dirty = was;
+      if (dirty) later(PAUSE);
+    });
   });
   addEventListener("beforeunload", (event) => {
     if (dirty) event.preventDefault();

@@ -91,3 +91,65 @@ async fn a_program_writes_illustrates_submits_and_withdraws_an_entry() {
     call(&alice, Method::POST, &format!("{E}/withdraw"), json!({})).await.is(409);
     app.visitor().get(E).await.is(401);
 }
+
+#[tokio::test]
+async fn an_organizers_program_does_what_the_desk_does() {
+    let app = TestApp::start().await;
+    let org = app.user_with("org", &[Role::Organizer]).await;
+    app.import_with_entries("{}", &AUTO, "small", "org").await;
+    let alice = takes_part(&app, "alice").await;
+    put(&alice, json!({ "revision": 0, "title": "晚点地图", "summary": "图" })).await.ok();
+    let program = org.program(&org.token("organize").await);
+    let reader = org.program(&org.token("read").await);
+    let list = program.get("/api/v1/competitions/small/desk/entries").await.ok().json();
+    let number = list["items"][0]["number"].as_i64().unwrap();
+    let desk = format!("/api/v1/competitions/small/desk/entries/{number}");
+    let draft = program.get(&desk).await.ok().lacks("晚点地图").json();
+    assert_eq!((&draft["state"], &draft["submitted"]), (&"draft".into(), &serde_json::Value::Null));
+    call(&program, Method::POST, &format!("{desk}/unsubmit"), json!({ "reason": "x" })).await.is(409);
+
+    let submit = || async {
+        let revision = alice.get(E).await.ok().json()["revision"].clone();
+        call(&alice, Method::POST, &format!("{E}/submit"), json!({ "revision": revision })).await.ok()
+    };
+    submit().await;
+    let shown =
+        call(&alice, Method::POST, &format!("{E}/publish"), json!({ "shown": true })).await.ok().json();
+    assert_eq!(shown["published"], true);
+    let one = program.get(&desk).await.ok().json();
+    assert_eq!((&one["submitted"]["title"], &one["published"]), (&"晚点地图".into(), &true.into()));
+    // out of the showcase with a reason, and in again
+    let showcase = format!("{desk}/showcase");
+    call(&program, Method::POST, &showcase, json!({ "shown": false })).await.is(422);
+    let out = json!({ "shown": false, "reason": "含真实车牌" });
+    let down = call(&program, Method::POST, &showcase, out).await.ok().json();
+    assert_eq!((&down["published"], &down["hidden_reason"]), (&false.into(), &"含真实车牌".into()));
+    call(&alice, Method::POST, &format!("{E}/publish"), json!({ "shown": true })).await.is(409);
+    call(&program, Method::POST, &showcase, json!({ "shown": true })).await.ok();
+    call(&alice, Method::POST, &format!("{E}/publish"), json!({ "shown": true })).await.ok();
+    // given back, more time
+    call(&program, Method::POST, &format!("{desk}/unsubmit"), json!({ "reason": " " })).await.is(422);
+    let back = json!({ "reason": "缺少说明" });
+    let back = call(&program, Method::POST, &format!("{desk}/unsubmit"), back).await.ok().json();
+    assert_eq!((&back["state"], &back["withdrawn_reason"]), (&"withdrawn".into(), &"缺少说明".into()));
+    assert_eq!(alice.get(E).await.ok().json()["withdrawn_reason"], "缺少说明");
+    let late = format!("{desk}/late");
+    for hours in [0, -5, 100_000] {
+        call(&program, Method::POST, &late, json!({ "hours": hours, "reason": "停电" })).await.is(422);
+    }
+    let given =
+        call(&program, Method::POST, &late, json!({ "hours": 5, "reason": "停电" })).await.ok().json();
+    assert!(given["late_until"].is_string(), "{given}");
+    assert!(program.download("/api/v1/competitions/small/desk/entries.zip").await.starts_with(b"PK"));
+    // none of it for others
+    for who in [&alice, &reader] {
+        for act in ["unsubmit", "late", "showcase"] {
+            let body = json!({ "reason": "x", "hours": 1, "shown": true });
+            call(who, Method::POST, &format!("{desk}/{act}"), body).await.is(403);
+        }
+    }
+    alice.get(&desk).await.is(403);
+    alice.get("/api/v1/competitions/small/desk/entries.zip").await.is(403);
+    program.get("/api/v1/competitions/small/desk/entries/9999").await.is(404);
+    call(&program, Method::POST, "/api/v1/competitions/small/desk/entries/x/late", json!({})).await.is(404);
+}

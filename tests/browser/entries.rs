@@ -1,16 +1,26 @@
 //! The page of a team's entry in a browser: the draft is kept while it is written, another member's
 //! change is told, and every page about entries is sound at both widths.
 
+use std::fs;
+
+use jiff::SignedDuration;
 use shuyu::people::Role;
 
 use super::support::chromium::{Chromium, DESK, PHONE, Window};
+use super::support::contest::bundle_in;
 use super::support::{PASSWORD, TestApp};
 use super::{AUTO, C, base, file, take_part};
 
 async fn scene() -> TestApp {
     let app = TestApp::start().await;
     app.user_with("org", &[Role::Organizer]).await;
-    app.import_with_entries("{required: [summary]}", &AUTO, "small", "org").await;
+    let directory = tempfile::tempdir().unwrap();
+    let root = bundle_in(directory.path(), &AUTO);
+    let yaml = fs::read_to_string(root.join("competition.yaml")).unwrap();
+    let end = (app.clock.now() + SignedDuration::from_hours(48)).strftime("\"%Y-%m-%d %H:%M:%S\"");
+    let yaml = yaml.replace("2090-01-01", &end.to_string());
+    fs::write(root.join("competition.yaml"), format!("{yaml}  entries: {{required: [summary]}}\n")).unwrap();
+    app.import_from(&root, "small", "org").await;
     app.user("alice").await;
     app
 }
@@ -28,6 +38,13 @@ async fn hand_in(app: &TestApp, page: &Chromium) {
     page.fill("input[name=title]", "航班晚点地图").await;
     page.fill("textarea[name=summary]", "把**晚点**画成地图。作者 alice。").await;
     page.shows("草稿已自动保存").await;
+    // what is no picture is refused where it was chosen, and nothing that was typed is lost
+    page.fill("input[name=new-picture]", &file(app, "none.jpg", b"GIF89a, says who")).await;
+    page.click(".form-wide .actions .button-plain").await;
+    page.shows("只接受 PNG、JPEG 或 WebP 图片").await;
+    assert_eq!(page.script("return document.querySelector('[data-upload-progress]').hidden").await, false);
+    assert_eq!(page.script("return document.querySelector('[name=title]').value").await, "航班晚点地图");
+    page.script("document.querySelector('[name=new-picture]').value = ''").await;
     page.fill("input[name=new-picture]", &file(app, "map.jpg", &picture())).await;
     let pdf = b"%PDF-1.4\n1 0 obj << /Author (Alice Author) >>\nendobj\ntrailer <<>>\n%%EOF\n";
     page.fill("input[name=new-pdf]", &file(app, "report.pdf", pdf)).await;
@@ -89,12 +106,22 @@ async fn every_page_about_entries_is_sound_at_both_widths() {
 
     let team = ["/entry", "/entry/preview", "/entry/versions/1"].map(|tab| format!("{C}{tab}")).to_vec();
     let desk = vec![format!("{C}/desk/entries"), format!("{C}/desk/entries/{number}")];
+    let mut flaws = sound(&app, &[("alice", &team), ("org", &desk)]).await;
+    // once it is over: the showcase for everybody, and the team's page as it stays
+    app.clock.shift(3 * 86_400_000);
+    let shown = vec![format!("{C}/showcase"), format!("{C}/showcase/{number}"), format!("{C}/entry")];
+    flaws.extend(sound(&app, &[("alice", &shown)]).await);
+    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+}
+
+/// What axe finds on pages at both widths, and whether any scrolls sideways.
+async fn sound(app: &TestApp, all: &[(&str, &Vec<String>)]) -> Vec<String> {
     let mut flaws = Vec::new();
     for (width, dark) in [(1440, false), (390, false), (390, true)] {
-        for (who, paths) in [("alice", &team), ("org", &desk)] {
-            let page = Chromium::open(&base(&app), Window { width, dark, script: true }).await;
+        for (who, paths) in all {
+            let page = Chromium::open(&base(app), Window { width, dark, script: true }).await;
             page.log_in(who, PASSWORD).await;
-            for path in paths {
+            for path in *paths {
                 page.go(path).await;
                 assert_eq!(&page.path().await, path, "{who} was sent elsewhere");
                 let found = page.flaws().await;
@@ -105,5 +132,5 @@ async fn every_page_about_entries_is_sound_at_both_widths() {
             page.close().await;
         }
     }
-    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
+    flaws
 }

@@ -12,10 +12,10 @@ use super::support::contest::bundle_in;
 use super::support::{Answer, Browser, PASSWORD, TestApp};
 use super::{AUTO, C, enter, field};
 
-const DAY: i64 = 86_400_000;
+pub(super) const DAY: i64 = 86_400_000;
 
 /// A service with a competition that takes entries for two days from now, and three people in it.
-async fn scene(rules: &str) -> (TestApp, Browser, Browser, Browser, Browser) {
+pub(super) async fn scene(rules: &str) -> (TestApp, Browser, Browser, Browser, Browser) {
     let app = TestApp::start().await;
     let org = app.user_with("org", &[Role::Organizer]).await;
     let directory = tempfile::tempdir().unwrap();
@@ -36,23 +36,24 @@ fn written(at: Timestamp) -> String {
     format!("\"{}\"", at.strftime("%Y-%m-%d %H:%M:%S"))
 }
 
-fn form(fields: &[(&str, &str)]) -> Form {
+pub(super) fn form(fields: &[(&str, &str)]) -> Form {
     fields.iter().fold(Form::new(), |form, (name, value)| form.text((*name).to_owned(), (*value).to_owned()))
 }
 
-async fn send(browser: &Browser, form: Form) -> Answer {
+pub(super) async fn send(browser: &Browser, form: Form) -> Answer {
     browser.send(Method::POST, &format!("{C}/entry/save"), &[], |request| request.multipart(form)).await
 }
 
 /// A red JPEG; the real thing, made by the encoder.
-fn picture() -> Vec<u8> {
+pub(super) fn picture() -> Vec<u8> {
     let red = image::RgbImage::from_pixel(60, 30, image::Rgb([200, 30, 30]));
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::DynamicImage::ImageRgb8(red).write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
     bytes.into_inner()
 }
 
-const PDF: &[u8] = b"%PDF-1.4\n1 0 obj << /Author (Alice Author) >>\nendobj\ntrailer <<>>\n%%EOF\n";
+pub(super) const PDF: &[u8] =
+    b"%PDF-1.4\n1 0 obj << /Author (Alice Author) >>\nendobj\ntrailer <<>>\n%%EOF\n";
 
 /// The ids of the pictures in the form.
 fn pictures(page: &Answer) -> Vec<String> {
@@ -60,7 +61,7 @@ fn pictures(page: &Answer) -> Vec<String> {
     found.map(|(at, start)| page.body[at + start.len()..][..36].to_owned()).collect()
 }
 
-async fn actions(app: &TestApp) -> Vec<String> {
+pub(super) async fn actions(app: &TestApp) -> Vec<String> {
     let page = audit::list(
         &app.app.db,
         &audit::Filter { action: Some("entry.".into()), per_page: 100, ..audit::Filter::default() },

@@ -295,6 +295,20 @@ impl Browser {
         headers: &[(&str, &str)],
         fill: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Answer {
+        let response = fill(self.request(method, path, headers)).send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        self.keep(&headers);
+        Answer { status, headers, body: response.text().await.unwrap() }
+    }
+
+    /// The bytes at a path, which has to answer 200.
+    pub async fn download(&self, path: &str) -> Vec<u8> {
+        let response = self.request(Method::GET, path, &[]).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.bytes().await.unwrap().to_vec()
+    }
+
+    fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let mut all = HeaderMap::new();
         for (name, value) in headers {
             all.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
@@ -308,10 +322,7 @@ impl Browser {
         if let Some(token) = &self.bearer {
             request = request.bearer_auth(token);
         }
-        let response = fill(request).send().await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        self.keep(&headers);
-        Answer { status, headers, body: response.text().await.unwrap() }
+        request
     }
 
     fn keep(&self, headers: &HeaderMap) {

@@ -7,6 +7,7 @@
 //! [`for_judge`].
 
 mod act;
+pub mod archive;
 pub mod db;
 mod files;
 mod leaks;

@@ -236,4 +236,50 @@ mod tests {
         assert_eq!((kept.width, kept.height), (4, 4));
         assert!(!kept.bytes.windows(4).any(|w| w == b"acTL"));
     }
+
+    /// An animated WebP of two frames, made of two still ones: VP8X, ANIM, ANMF (RFC 9649, 2.7).
+    #[test]
+    fn of_a_moving_webp_the_first_frame_is_kept_and_a_gif_is_refused_moving_or_not() {
+        let still = |colour: [u8; 3]| {
+            let picture = DynamicImage::ImageRgb8(RgbImage::from_pixel(8, 6, Rgb(colour)));
+            written(&picture, ImageFormat::WebP)[12..].to_vec()
+        };
+        let chunk = |kind: &[u8; 4], data: &[u8]| {
+            let mut out = kind.to_vec();
+            out.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+            out.extend(data);
+            out.extend(vec![0; data.len() % 2]);
+            out
+        };
+        let frame = |colour: [u8; 3]| {
+            let mut data = vec![0, 0, 0, 0, 0, 0, 7, 0, 0, 5, 0, 0, 100, 0, 0, 0];
+            data.extend(still(colour));
+            chunk(b"ANMF", &data)
+        };
+        let mut body = b"WEBP".to_vec();
+        body.extend(chunk(b"VP8X", &[0b10, 0, 0, 0, 7, 0, 0, 5, 0, 0]));
+        body.extend(chunk(b"ANIM", &[0, 0, 0, 0, 0, 0]));
+        body.extend(frame([210, 20, 20]));
+        body.extend(frame([20, 20, 210]));
+        let moving = chunk(b"RIFF", &body);
+        let decoder = image::codecs::webp::WebPDecoder::new(Cursor::new(moving.as_slice())).unwrap();
+        assert!(decoder.has_animation(), "what is tried here is a moving picture");
+        let kept = encode_anew(&moving).unwrap();
+        assert_eq!((kept.width, kept.height, kept.media_type), (8, 6, "image/jpeg"));
+        let shown = image::load_from_memory(&kept.bytes).unwrap().to_rgb8();
+        let [red, _, blue] = shown.get_pixel(4, 3).0;
+        assert!(red > 180 && blue < 60, "the first frame: {red} {blue}");
+        assert!(!kept.bytes.windows(4).any(|w| w == b"ANMF"));
+        // cut off within its second frame the first is whole; within the first nothing is
+        assert!(encode_anew(&moving[..60]).is_err());
+
+        let head = b"GIF89a\x01\0\x01\0\x80\0\0\xff\0\0\0\0\xff";
+        let repeats = b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0";
+        let frame = b"!\xf9\x04\0\x0a\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0";
+        let still = [&head[..], frame, b";"].concat();
+        let moving = [&head[..], repeats, frame, frame, b";"].concat();
+        for gif in [still, moving] {
+            assert_eq!(encode_anew(&gif), Err(PictureError::Kind));
+        }
+    }
 }

@@ -9,14 +9,12 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 
-use super::ask::{Answer, InPhase, Misread, Theirs};
-use super::spool::Spooled;
+use super::ask::{Answer, InPhase, Theirs};
 use super::submissions::{SubmissionView, describe};
-use super::submit::{broken, text};
+use super::upload::Upload;
 use crate::submission::accept::{self, Request};
 use crate::submission::model::{Aim, Origin};
 use crate::web::App;
-use crate::web::limits::Limited;
 
 /// What is sent to make a dry run.
 #[derive(utoipa::ToSchema)]
@@ -54,33 +52,19 @@ pub(super) async fn dry_run(
 ) -> Answer<Response> {
     let began = app.clock.now();
     let actor = here.organizer()?;
-    app.limits.check(Limited::Upload, &actor.user.to_string())?;
-    let mut fields = multipart.map_err(|_| Misread::media_type("multipart/form-data"))?;
     let cap = app.settings.upload.cap_bytes;
-    let (mut message, mut file) = (String::new(), None);
-    while let Some(field) = fields.next_field().await.map_err(broken)? {
-        match field.name().unwrap_or_default() {
-            "message" => message = text(field).await?,
-            "file" if file.is_some() => return Err(Misread::field("file", "one-file").into()),
-            "file" => {
-                let name = field.file_name().unwrap_or_default().to_owned();
-                file = Some((name, Spooled::take(&app, field, cap).await?));
-            }
-            _ => drop(field),
-        }
-    }
-    let Some((file_name, file)) = file else { return Err(Misread::field("file", "required").into()) };
+    let sent = Upload::take(&app, actor, multipart, (&["message"], cap)).await?;
     let request = Request {
         user: actor.user,
         display_name: actor.name.clone(),
-        file_name,
-        message,
+        file_name: sent.file_name.clone(),
+        message: sent.text("message").to_owned(),
         facts: BTreeMap::new(),
         aim: Aim::DryRun,
         origin: Origin::Outside,
         began,
     };
-    let content = file.open().await?;
+    let content = sent.file.open().await?;
     let submission = accept::accept(&app.house, &here.competition, &phase, request, content, cap).await?;
     let location = format!("/api/v1/submissions/{}", submission.id);
     let view = describe(&app, &Theirs { here, phase, submission }).await?;

@@ -20,6 +20,7 @@ mod spool;
 mod submissions;
 mod submit;
 mod tokens;
+mod upload;
 
 use axum::{Router, middleware};
 use jiff::Timestamp;

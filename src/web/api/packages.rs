@@ -12,16 +12,14 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::Time;
-use super::ask::{Answer, Here, Misread, Refusal, in_path};
-use super::spool::Spooled;
-use super::submit::broken;
+use super::ask::{Answer, Here, Refusal, in_path};
+use super::upload::Upload;
 use crate::contest::packages::{self, Package, PackageSet, WHEEL_BYTES};
 use crate::contest::{db as contest_db, entry, terms_digest};
 use crate::ids::{PackageId, UserId};
 use crate::lab::ask;
 use crate::people::Actor;
 use crate::web::App;
-use crate::web::limits::Limited;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -125,22 +123,10 @@ async fn take(
     whose: Option<UserId>,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Answer<(StatusCode, Json<PackageView>)> {
-    app.limits.check(Limited::Upload, &actor.user.to_string())?;
-    let mut fields = multipart.map_err(|_| Misread::media_type("multipart/form-data"))?;
-    let mut file = None;
-    while let Some(field) = fields.next_field().await.map_err(broken)? {
-        match field.name().unwrap_or_default() {
-            "file" if file.is_some() => return Err(Misread::field("file", "one-file").into()),
-            "file" => {
-                let name = field.file_name().unwrap_or_default().to_owned();
-                file = Some((name, Spooled::take(app, field, WHEEL_BYTES).await?));
-            }
-            _ => drop(field),
-        }
-    }
-    let Some((name, file)) = file else { return Err(Misread::field("file", "required").into()) };
+    let Upload { file_name, file, .. } = Upload::take(app, actor, multipart, (&[], WHEEL_BYTES)).await?;
     let content = file.open().await?;
-    let added = packages::add(&app.house, &here.competition, whose, actor.into(), &name, content).await?;
+    let added =
+        packages::add(&app.house, &here.competition, whose, actor.into(), &file_name, content).await?;
     let set = PackageSet::now(&mut *app.db.read().await?, here.competition.id, whose).await?;
     Ok((StatusCode::CREATED, Json(view(&added, &set, false))))
 }

@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use tokio::io::{AsyncWriteExt as _, BufWriter};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
 
 use crate::store::ObjectError;
 use crate::web::App;
@@ -91,6 +91,20 @@ impl Spooled {
     /// When it cannot be opened.
     pub async fn open(&self) -> Result<tokio::fs::File, ObjectError> {
         tokio::fs::File::open(&self.path).await.map_err(|source| ObjectError::File {
+            object: "the upload".to_owned(),
+            file: self.path.display().to_string(),
+            source,
+        })
+    }
+
+    /// The whole of it, for what has to be looked at as a whole anyway.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn bytes(&self) -> Result<Vec<u8>, ObjectError> {
+        let mut bytes = Vec::new();
+        let read = self.open().await?.read_to_end(&mut bytes).await;
+        read.map(|_| bytes).map_err(|source| ObjectError::File {
             object: "the upload".to_owned(),
             file: self.path.display().to_string(),
             source,

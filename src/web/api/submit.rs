@@ -4,24 +4,22 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
+use axum::extract::multipart::{Multipart, MultipartRejection};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::ask::{Answer, InPhase, Misread, Refusal, Theirs};
+use super::ask::{Answer, InPhase, Misread, Theirs};
 use super::spool::Spooled;
 use super::submissions::{SubmissionView, describe};
+use super::upload::{broken, text};
 use crate::people::Actor;
 use crate::submission::accept::{self, AcceptError, Request};
 use crate::submission::model::{Aim, Origin};
 use crate::web::App;
 use crate::web::limits::Limited;
-
-/// Bytes that a text field of the form may have.
-const TEXT_BYTES: usize = 64 << 10;
 
 /// What is sent to make a submission. The fields may come in any order; when the file comes last, a
 /// submission that cannot be accepted is refused before the file is read.
@@ -129,22 +127,6 @@ fn is_final(error: &AcceptError, form: &Form) -> bool {
         AcceptError::DailyQuota { .. } | AcceptError::TotalQuota { .. } => form.trial.is_some(),
         _ => true,
     }
-}
-
-pub(super) fn broken(error: MultipartError) -> Refusal {
-    Misread::broken(error.body_text()).into()
-}
-
-pub(super) async fn text(mut field: Field<'_>) -> Answer<String> {
-    let name = field.name().unwrap_or_default().to_owned();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(broken)? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > TEXT_BYTES {
-            return Err(Misread::field(&name, "text-long").into());
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| Misread::field(&name, "not-utf8").into())
 }
 
 fn truth(text: &str) -> Answer<bool> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -25,6 +26,7 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/competitions/{slug}/desk/entries", get(list))
         .route("/competitions/{slug}/desk/entries.csv", get(export))
+        .route("/competitions/{slug}/desk/entries.zip", get(archive))
         .route("/competitions/{slug}/desk/entries/{number}", get(one))
         .route("/competitions/{slug}/desk/entries/{number}/files/{id}", get(file))
         .route("/competitions/{slug}/desk/entries/{number}/report.md", get(report))
@@ -136,6 +138,18 @@ async fn export(
     write(&mut writer).map_err(|error| PageError::internal(&error))?;
     let bytes = writer.into_inner().map_err(|error| PageError::internal(&error))?;
     Ok(stream::text(&format!("{slug}-entries.csv"), "text/csv; charset=utf-8", bytes).into_response())
+}
+
+/// What was submitted, with every file.
+async fn archive(
+    frame: Frame,
+    State(app): State<App>,
+    user: User,
+    Path(slug): Path<String>,
+) -> Result<Response, PageError> {
+    let hall = enter(&app, &frame, &slug).await?;
+    let zip = entries::archive::all(&app.house, hall.competition.id, (&user.actor).into()).await?;
+    Ok(stream::text(&format!("{slug}-entries.zip"), "application/zip", Body::from_stream(zip)))
 }
 
 /// An entry of the competition, by its number.

@@ -16,6 +16,7 @@ use crate::web::App;
 use crate::web::entries::{EntryView, TeamView, respond};
 use crate::web::error::PageError;
 use crate::web::guard::User;
+use crate::web::limits::Limited;
 use crate::web::page::Frame;
 use crate::web::pages::competition::hall::Hall;
 
@@ -106,6 +107,7 @@ pub(super) async fn restore(
     user: User,
     Path((slug, number)): Path<(String, i64)>,
 ) -> Result<Response, PageError> {
+    app.limits.check(Limited::Api, &user.actor.user.to_string())?;
     let hall = Hall::enter(&app, &frame, &slug).await?;
     let team = own_team(&app, &hall, &user).await?;
     entries::restore(&app.house, desk(&hall, team)?, (&user.actor).into(), number).await?;
@@ -118,6 +120,7 @@ pub(super) async fn withdraw(
     user: User,
     Path(slug): Path<String>,
 ) -> Result<Response, PageError> {
+    app.limits.check(Limited::Api, &user.actor.user.to_string())?;
     let hall = Hall::enter(&app, &frame, &slug).await?;
     let team = own_team(&app, &hall, &user).await?;
     entries::withdraw(&app.house, desk(&hall, team)?, (&user.actor).into()).await?;
@@ -138,6 +141,7 @@ pub(super) async fn publish(
     Path(slug): Path<String>,
     Form(wanted): Form<Shown>,
 ) -> Result<Response, PageError> {
+    app.limits.check(Limited::Api, &user.actor.user.to_string())?;
     let hall = Hall::enter(&app, &frame, &slug).await?;
     let team = own_team(&app, &hall, &user).await?;
     let shown = wanted.shown == "yes";

@@ -23,7 +23,7 @@ use crate::web::App;
 use crate::web::error::{Explain as _, PageError, Problem};
 use crate::web::guard::User;
 use crate::web::limits::Limited;
-use crate::web::page::Frame;
+use crate::web::page::{Frame, Notice};
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -88,6 +88,7 @@ async fn save(
     Path(slug): Path<String>,
     mut multipart: Multipart,
 ) -> Result<Response, PageError> {
+    app.limits.check(Limited::Api, &user.actor.user.to_string())?;
     let mut hall = Hall::enter(&app, &frame, &slug).await?;
     let form = Form::read(&mut multipart, rules(&hall)?).await?;
     if form.has_files() {
@@ -122,6 +123,11 @@ async fn save(
     let by = (&user.actor).into();
     match entries::submit(&app.house, desk(&hall, team)?, by, draft.revision, best).await {
         Ok(_) => Ok(frame.done(&page, "flash-entry-submitted")),
+        // a script that sent files with it finds them on the page, and what is missing
+        Err(EntryFault::Lacks { .. }) if frame.visit().wants_json() => {
+            frame.flash(Notice::Bad, "flash-entry-lacks", &[]);
+            Ok(frame.go(&page))
+        }
         Err(fault) => {
             let sent = Sent { content: draft.content, seen: draft.revision, fault };
             refused(&frame, &app, &user, &hall, press, sent).await
@@ -157,7 +163,7 @@ async fn refused(
     sent: Sent,
 ) -> Result<Response, PageError> {
     let about_it = matches!(sent.fault, EntryFault::Changed(_)) || !sent.fault.faults().is_empty();
-    if press == Press::Auto {
+    if press == Press::Auto || frame.visit().wants_json() {
         return Ok(Problem::from(sent.fault).into_response());
     }
     match about_it {
