@@ -10,8 +10,12 @@ mod entries_desk;
 mod inside;
 #[path = "pages/judging.rs"]
 mod judging;
+#[path = "pages/judging_faults.rs"]
+mod judging_faults;
 #[path = "pages/packages.rs"]
 mod packages;
+#[path = "pages/panels.rs"]
+mod panels;
 #[path = "pages/participants.rs"]
 mod participants;
 #[path = "pages/results.rs"]

@@ -3,6 +3,14 @@ tab-judging = Judging
 tab-judged = Jury's result
 you-judge = You judge here
 judging-mine = My judging
+judging-waits = , { $count } to do as a judge
+judging-waiting = , { $invitations ->
+    [one] 1 invitation
+   *[other] { $invitations } invitations
+ } to answer, { $sheets ->
+    [one] 1 sheet
+   *[other] { $sheets } sheets
+ } not submitted
 judging-mine-lead = Where you are asked to judge, or do.
 judging-none = You judge nowhere yet
 judging-none-text = Once an organizer asks you, it stands here.
@@ -254,6 +262,9 @@ minute-conflict-retracted = A conflict was taken back
 minute-peek-set = Seeing each other's marks was set
 minute-entry-given = An entry was given to a panel
 minute-entry-withdrawn = An entry was withdrawn
+minute-team-changed = The entry's team changed; conflicts of interest were looked at again
+minute-organisation-changed = Somebody's organisation changed; conflicts of interest were looked at again
+minute-team = A team
 minute-round-opened = The round was opened
 minute-drawn = Entries were drawn
 minute-round-closed = The round was closed
@@ -312,6 +323,7 @@ flash-judged-published = The result is published
 flash-judged-unpublished = The result is taken back
 flash-rubric-saved = The rubric is saved
 fault-mark-missing = Give a mark.
+fault-mark-unknown = The rubric has no such criterion.
 fault-mark-off-scale = This mark is not on the scale.
 fault-comment-too-long = At most 5000 characters.
 fault-rubric = Mend this.
@@ -379,3 +391,4 @@ error-marks-newer = Saved from elsewhere meanwhile
 error-marks-submitted = The marks are submitted
     .why = Submitted marks cannot be changed as they are.
     .mend = Take them back first.
+entry-read = Read the entry

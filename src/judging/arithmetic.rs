@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::contest::definition::judging::{Automatic, Criterion, Normalisation, Spread, Tie, Weights};
+use crate::contest::definition::judging::{Criterion, Normalisation, Spread, Tie, Weights};
 
 /// Marks by the key of their criterion.
 pub type Marks = BTreeMap<String, f64>;
@@ -102,12 +102,6 @@ pub fn spread(measure: Spread, scores: &[f64]) -> Option<f64> {
 /// The arithmetic mean; `None` of nothing.
 pub fn mean(scores: &[f64]) -> Option<f64> {
     (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
-}
-
-/// A leaderboard's value in points: linear from `from` (0) to `to` (100), and no further.
-pub fn points(source: &Automatic, value: f64) -> f64 {
-    let share = (value - source.from) / (source.to - source.from);
-    if share.is_finite() { 100.0 * share.clamp(0.0, 1.0) } else { 0.0 }
 }
 
 /// The two parts together, by their weights. Without a judged part there is no total where it weighs

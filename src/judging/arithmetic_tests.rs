@@ -68,16 +68,6 @@ fn spread_is_of_two_or_more() {
 }
 
 #[test]
-fn a_value_of_the_board_becomes_points_in_either_direction() {
-    let source = |from, to| Automatic { column: "c".to_owned(), phase: None, from, to };
-    near(points(&source(0.5, 1.0), 0.75), 50.0);
-    near(points(&source(0.5, 1.0), 0.2), 0.0);
-    near(points(&source(10.0, 2.0), 4.0), 75.0);
-    near(points(&source(10.0, 2.0), 1.0), 100.0);
-    near(points(&source(1.0, 1.0), 1.0), 0.0);
-}
-
-#[test]
 fn both_parts_make_a_total() {
     let weights = Weights { automatic: 40.0, judged: 60.0 };
     near(total(weights, Some(50.0), Some(100.0)).unwrap(), 80.0);

@@ -45,7 +45,7 @@ pub async fn published(
 ) -> Result<Vec<Published>, StoreError> {
     let mut all = Vec::new();
     for (panel, signature) in db::published(conn, competition).await? {
-        let Ok(outcome) = signature.outcome() else { continue };
+        let Ok(outcome) = signature.outcome(conn).await else { continue };
         let place = outcome.entries.iter().position(|row| Some(row.team) == team);
         let feedback = place.map(|place| {
             let number = outcome.entries[place].number;

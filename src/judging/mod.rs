@@ -9,6 +9,7 @@
 //! `store`; knows no HTTP. A judge never learns from it who made an entry. While a round is open nobody is
 //! told others' marks but judges who submitted theirs for the same entry.
 
+mod act;
 pub mod arithmetic;
 pub mod assign;
 pub mod draw;

@@ -266,6 +266,9 @@ impl People {
         let organisation = self.named_organisation(&mut tx, organisation, actor.into(), own).await?;
         let locale = known_locale(&profile.locale);
         db::update_profile(&mut tx, actor.user, (name, email, locale), organisation).await?;
+        if organisation != own {
+            self.organisation_changed(&mut tx, actor.user, actor.into()).await?;
+        }
         let detail = json!({ "organisation": organisation });
         self.audited(&mut tx, Deed::by(actor, "user.profile.changed", "user", actor.user).detail(detail))
             .await?;
@@ -308,9 +311,25 @@ impl People {
         let organisation = self.organisation_called(&mut tx, name, by.into()).await?;
         let profile = (stored.name.as_str(), stored.email.as_str(), stored.locale.as_str());
         db::update_profile(&mut tx, user, profile, organisation).await?;
+        if organisation != stored.organisation {
+            self.organisation_changed(&mut tx, user, by.into()).await?;
+        }
         let detail = json!({ "organisation": organisation });
         self.audited(&mut tx, Deed::by(by, "user.organisation.set", "user", user).detail(detail)).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Does elsewhere what follows.
+    async fn organisation_changed(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        by: audit::Actor,
+    ) -> Result<(), PeopleError> {
+        match self.organisation_follows {
+            Some(follow) => Ok(follow(tx, user, (self.clock.now(), by)).await?),
+            None => Ok(()),
+        }
     }
 
     /// The organisation of that name, made when there is none.

@@ -16,7 +16,10 @@ mod password;
 mod record;
 mod role;
 
+use std::pin::Pin;
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 pub(crate) use account::invisible;
 pub use account::{AccountPage, Addressed, NewUser, Profile, UserFilter, UserRow, addressed};
@@ -28,8 +31,10 @@ pub use password::Fault;
 pub use record::By;
 pub use role::{Actor, Grant, Role, Scope};
 
+use crate::audit;
 use crate::clock::{Clock, Entropy};
-use crate::store::{Db, StoreError};
+use crate::ids::UserId;
+use crate::store::{Db, StoreError, Tx};
 
 /// What can go wrong with people.
 #[derive(Debug, thiserror::Error)]
@@ -69,9 +74,18 @@ pub enum PeopleError {
     Hash(String),
 }
 
+/// What has to follow elsewhere when somebody belongs to another organisation, in the transaction of that
+/// change. This room knows none of it.
+pub type Follow = for<'t> fn(
+    &'t mut Tx,
+    UserId,
+    (Timestamp, audit::Actor),
+) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 't>>;
+
 /// Does what people and administrators ask. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct People {
+    organisation_follows: Option<Follow>,
     db: Db,
     clock: Clock,
     entropy: Entropy,
@@ -84,7 +98,13 @@ impl People {
     /// Over a database.
     pub fn new(db: Db, clock: Clock, entropy: Entropy, terms: SessionTerms) -> Self {
         let gate = password::Gate::for_this_machine();
-        Self { db, clock, entropy, terms, gate, strangers: Arc::default() }
+        Self { organisation_follows: None, db, clock, entropy, terms, gate, strangers: Arc::default() }
+    }
+
+    /// Says what follows when somebody belongs to another organisation.
+    #[must_use]
+    pub fn followed_by(self, follow: Follow) -> Self {
+        Self { organisation_follows: Some(follow), ..self }
     }
 }
 

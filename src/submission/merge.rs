@@ -9,7 +9,7 @@ use crate::contest::entry::{self, EntryError};
 use crate::contest::model::{Competition, Team};
 use crate::house::House;
 use crate::ids::UserId;
-use crate::judging::entries;
+use crate::judging::{entries, panel};
 use crate::store::Tx;
 
 /// Joins the team that an invitation leads to, for somebody who is admitted under the terms whose
@@ -41,6 +41,7 @@ pub async fn join(
         None => {}
     }
     entry::enter_team(&mut tx, &house.clock, competition, &target, user).await?;
+    panel::team_changed(&mut tx, target.id, (house.clock.now(), Actor::User(user))).await?;
     tx.commit().await?;
     house.ring();
     Ok(target)

@@ -12,6 +12,7 @@ use super::templates::{TemplateError, Templates};
 use crate::clock::{Clock, Entropy};
 use crate::config::Settings;
 use crate::house::House;
+use crate::judging::panel;
 use crate::lab::door::Door;
 use crate::lab::keeper::Keeper;
 use crate::people::{People, SessionTerms};
@@ -71,7 +72,8 @@ impl App {
             idle: Duration::from_secs(u64::from(session.idle_minutes) * 60),
             absolute: Duration::from_secs(u64::from(session.absolute_hours) * 3600),
         };
-        let people = People::new(db.clone(), clock.clone(), entropy, terms);
+        let people = People::new(db.clone(), clock.clone(), entropy, terms)
+            .followed_by(|tx, user, at| Box::pin(panel::organisation_changed(tx, user, at)));
         let templates = Templates::load(&settings.site.zone)?;
         let live = Live::new(db.clone(), clock.clone(), settings.limits.live_connections);
         let mut all = vec![Check::database(&db), Check::disk(&settings.data_dir)];

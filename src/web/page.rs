@@ -18,7 +18,9 @@ use super::lang::Lang;
 use super::templates::TemplateError;
 use super::visit::{LANG_COOKIE, Visit};
 use super::words::Args;
+use crate::judging::panel::{self, db::Waiting};
 use crate::people::{Actor, Signed};
+use crate::store::StoreError;
 
 const FLASH_COOKIE: &str = "shuyu_flash";
 /// Set by static/js/theme.js.
@@ -47,6 +49,7 @@ pub struct Frame {
     visit: Arc<Visit>,
     signed: Option<Signed>,
     lang: Lang,
+    waiting: Waiting,
 }
 
 /// The kinds of notice.
@@ -76,7 +79,7 @@ struct ShownFlash {
     text: String,
 }
 
-/// What templates know of the person: `me.login`, `me.name`, `me.admin`, `me.desk`, `me.judge`.
+/// What templates know of the person: `me.login`, `me.name`, `me.admin`, `me.desk`, `me.judge`, `me.waits`.
 #[derive(Serialize)]
 struct Me<'a> {
     id: String,
@@ -85,6 +88,9 @@ struct Me<'a> {
     admin: bool,
     desk: bool,
     judge: bool,
+    /// What waits for them as a judge, and all of it together.
+    waiting: Waiting,
+    waits: i64,
 }
 
 impl FromRequestParts<App> for Frame {
@@ -94,7 +100,16 @@ impl FromRequestParts<App> for Frame {
         let visit = visit(parts)?;
         let signed = visit.signed(app).await?.cloned();
         let lang = visit.lang();
-        Ok(Self { app: app.clone(), visit, signed, lang })
+        let waiting = waiting(app, signed.as_ref()).await?;
+        Ok(Self { app: app.clone(), visit, signed, lang, waiting })
+    }
+}
+
+/// What waits for somebody as a judge: asked for those who are on a panel alone.
+async fn waiting(app: &App, signed: Option<&Signed>) -> Result<Waiting, StoreError> {
+    match signed.filter(|signed| signed.actor.judges_somewhere()) {
+        Some(signed) => panel::db::waiting(&mut *app.db.read().await?, signed.actor.user).await,
+        None => Ok(Waiting::default()),
     }
 }
 
@@ -108,7 +123,8 @@ impl Frame {
     /// For an error page: who is signed in is said when it can be found out.
     pub(super) async fn for_error(app: &App, visit: &Arc<Visit>) -> Self {
         let signed = visit.signed(app).await.ok().flatten().cloned();
-        Self { app: app.clone(), visit: Arc::clone(visit), signed, lang: visit.lang() }
+        let waiting = waiting(app, signed.as_ref()).await.unwrap_or_default();
+        Self { app: app.clone(), visit: Arc::clone(visit), signed, lang: visit.lang(), waiting }
     }
 
     /// The language of the page.
@@ -205,6 +221,8 @@ impl Frame {
             admin: actor.may_administer(),
             desk: actor.has_desk(),
             judge: actor.judges_somewhere(),
+            waits: self.waiting.invitations + self.waiting.sheets,
+            waiting: self.waiting,
         });
         context.insert("me", &me);
         context.insert("lang", self.lang.tag());

@@ -140,6 +140,8 @@ async fn judgings_pages_have_no_faults_at_both_widths() {
     look("jia", "/judging", &mut faults).await;
     look("jia", &format!("{C}/judging"), &mut faults).await;
     look("jia", &format!("{C}/judging/{}", mine[0]), &mut faults).await;
+    look("jia", &format!("{desk}/main/read/{}", mine[0]), &mut faults).await;
+    look("jia", &desk, &mut faults).await;
     for (login, mark) in [("jia", "2"), ("yin", "9")] {
         let judge = app.visitor();
         judge.log_in(login, PASSWORD).await.is(303);

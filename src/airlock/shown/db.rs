@@ -1,8 +1,12 @@
 //! SQL of what boards have shown.
 
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
 use crate::airlock::db::Payload;
 use crate::airlock::{Cleared, Public};
-use crate::ids::CompetitionId;
+use crate::ids::{CompetitionId, EntryId, PanelId};
 use crate::scoring::leaderboard::Entry;
 use crate::store::{Connection, Row as _, StoreError, places};
 
@@ -62,4 +66,53 @@ pub async fn latest(
             })
         })
         .collect()
+}
+
+/// What a signed ranking took from the public board for one entry.
+#[derive(Clone, Debug, Default)]
+pub struct SignedPart {
+    /// The value that stood there.
+    pub board: Option<Cleared<f64, Public>>,
+    /// Its points.
+    pub points: Option<Cleared<f64, Public>>,
+}
+
+/// What a signed ranking took from the public board, by entry: read back from what its chair signed, which
+/// takes cleared values alone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn signed_parts(
+    conn: &mut Connection,
+    panel: PanelId,
+    edition: i64,
+) -> Result<HashMap<EntryId, SignedPart>, StoreError> {
+    #[derive(Deserialize)]
+    struct Document {
+        outcome: Outcome,
+    }
+    #[derive(Deserialize)]
+    struct Outcome {
+        entries: Vec<Part>,
+    }
+    #[derive(Deserialize)]
+    struct Part {
+        id: EntryId,
+        board: Option<f64>,
+        automatic: Option<f64>,
+    }
+    let row = sqlx::query("SELECT document FROM judging_signatures WHERE panel_id = $1 AND edition = $2")
+        .bind(panel.to_string())
+        .bind(edition)
+        .fetch_optional(conn)
+        .await?;
+    let Some(row) = row else { return Ok(HashMap::new()) };
+    let document: Document = row.json("document")?;
+    let part = |part: Part| {
+        let board = part.board.map(Cleared::new);
+        // without a value on the board the points are nobody's
+        let points = part.automatic.filter(|_| board.is_some()).map(Cleared::new);
+        (part.id, SignedPart { board, points })
+    };
+    Ok(document.outcome.entries.into_iter().map(part).collect())
 }

@@ -1,5 +1,5 @@
 //! What boards have shown to anybody: how a team came to where it stands, and the latest rows of all
-//! boards. A score that never stood on a board is no part of it, though its team was told.
+//! boards, and what signed rankings took from them. A score that never stood on a board is no part of it, though its team was told.
 
 mod db;
 
@@ -13,7 +13,7 @@ use crate::ids::{PhaseId, TeamId};
 use crate::scoring::leaderboard::{Scores, compare};
 use crate::store::{Connection, StoreError};
 
-pub use db::{Latest, latest};
+pub use db::{Latest, SignedPart, latest, signed_parts};
 
 /// What each of some teams had in the primary column of a phase's board after each of its scored
 /// submissions, in order of time: the best so far, the last, or those the team put there, as the

@@ -1,5 +1,7 @@
 //! SQL of assignments and of the sheets that were submitted.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
@@ -170,6 +172,35 @@ pub async fn kept(conn: &mut Connection, id: AssignmentId) -> Stored<Vec<(i64, S
     rows.iter().map(|row| Ok((row.int("rubric")?, row.json("sheet")?))).collect()
 }
 
+/// Has an entry judged a second time, by so many judges.
+pub(super) async fn ask_again(
+    conn: &mut Connection,
+    panel: PanelId,
+    entry: EntryId,
+    judges: i64,
+) -> Stored<()> {
+    sqlx::query(
+        "INSERT INTO second_rounds (panel_id, entry_id, judges) VALUES ($1, $2, $3) \
+         ON CONFLICT (panel_id, entry_id) DO UPDATE SET judges = $3",
+    )
+    .bind(panel.to_string())
+    .bind(entry.to_string())
+    .bind(judges)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The entries of a panel that are judged a second time, with how many judges each is to have.
+pub async fn asked_again(conn: &mut Connection, panel: PanelId) -> Stored<BTreeMap<EntryId, usize>> {
+    let rows = sqlx::query("SELECT entry_id, judges FROM second_rounds WHERE panel_id = $1")
+        .bind(panel.to_string())
+        .fetch_all(conn)
+        .await?;
+    let judges = |row: &AnyRow| Ok::<_, StoreError>(usize::try_from(row.int("judges")?).unwrap_or(0));
+    rows.iter().map(|row| Ok((row.parsed("entry_id")?, judges(row)?))).collect()
+}
+
 /// How many sheets of a competition have been begun.
 pub(in crate::judging) async fn marked(conn: &mut Connection, competition: CompetitionId) -> Stored<i64> {
     sqlx::query("SELECT COUNT(*) AS n FROM assignments WHERE competition_id = $1 AND version > 0")
@@ -180,12 +211,16 @@ pub(in crate::judging) async fn marked(conn: &mut Connection, competition: Compe
 }
 
 /// Whether an entry is shown to somebody as a judge: it is theirs to mark, or they are in the chair of the
-/// panel that it is marked on.
+/// panel that it belongs to and the panel has begun.
 pub(in crate::judging) async fn sees(conn: &mut Connection, entry: EntryId, user: UserId) -> Stored<bool> {
     let row = sqlx::query(
-        "SELECT COUNT(*) AS n FROM assignments a JOIN judges j ON j.panel_id = a.panel_id \
-         WHERE a.entry_id = $1 AND a.state <> 'ended' AND j.user_id = $2 AND j.state = 'accepted' \
-         AND (a.user_id = $2 OR j.chair = 1)",
+        "SELECT (SELECT COUNT(*) FROM assignments a JOIN judges j ON j.panel_id = a.panel_id \
+         WHERE a.entry_id = $1 AND a.state <> 'ended' AND a.user_id = $2 AND j.user_id = $2 \
+         AND j.state = 'accepted') + (SELECT COUNT(*) FROM entries e \
+         LEFT JOIN panel_entries g ON g.entry_id = e.id JOIN panels p ON p.competition_id = e.competition_id \
+         AND (p.id = g.panel_id OR (g.panel_id IS NULL AND p.main = 1)) JOIN judges j ON j.panel_id = p.id \
+         WHERE e.id = $1 AND e.state = 'submitted' AND p.state <> 'preparing' AND j.user_id = $2 \
+         AND j.state = 'accepted' AND j.chair = 1) AS n",
     )
     .bind(entry.to_string())
     .bind(user.to_string())

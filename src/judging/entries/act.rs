@@ -391,6 +391,7 @@ pub async fn follow_team(
         entry.withdrawn_at = Some(now);
         entry.published_at = None;
         db::set_standing(tx, &entry).await?;
+        panel::entry_withdrawn(tx, &entry, (now, by)).await?;
         audit::record(tx, note(&entry, now, by, "entry.withdrawn").detail("reason", "merged")).await?;
     }
     Ok(())

@@ -467,18 +467,20 @@ pub(super) async fn forget_file(conn: &mut Connection, id: EntryFileId) -> Resul
     Ok(())
 }
 
-/// Whom a competition's entries name, or one team's alone: the team, its name, and the name, login and
-/// organisation of everybody who was ever a member; one row a member.
+/// Whom a competition's entries name, or one team's alone: the team, its name or that of one that became
+/// part of it, and the name, login and organisation of everybody who was ever a member; one row a member.
 pub(super) async fn people(
     conn: &mut Connection,
     competition: CompetitionId,
     team: Option<TeamId>,
 ) -> Result<Vec<(TeamId, [Option<String>; 4])>, StoreError> {
-    let one = if team.is_some() { "AND t.id = $2" } else { "AND CAST($2 AS TEXT) IS NULL" };
+    let one = if team.is_some() { "AND id = $2" } else { "AND CAST($2 AS TEXT) IS NULL" };
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "SELECT t.id AS id, t.name AS team, u.name AS name, u.login AS login, o.name AS organisation \
-         FROM teams t LEFT JOIN memberships m ON m.team_id = t.id LEFT JOIN users u ON u.id = m.user_id \
-         LEFT JOIN organisations o ON o.id = u.organisation_id WHERE t.competition_id = $1 {one}"
+        "WITH RECURSIVE whole (part, team_id) AS (SELECT id, id FROM teams WHERE competition_id = $1 {one} \
+         UNION SELECT t.id, w.team_id FROM whole w JOIN teams t ON t.merged_into = w.part) \
+         SELECT w.team_id AS id, t.name AS team, u.name AS name, u.login AS login, o.name AS organisation \
+         FROM whole w JOIN teams t ON t.id = w.part LEFT JOIN memberships m ON m.team_id = t.id \
+         LEFT JOIN users u ON u.id = m.user_id LEFT JOIN organisations o ON o.id = u.organisation_id"
     )))
     .bind(competition.to_string())
     .bind(team.map(|team| team.to_string()))

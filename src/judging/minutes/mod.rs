@@ -6,6 +6,7 @@ pub mod db;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::Seat;
 use super::model::Panel;
 use crate::audit::{self, Actor, Entry, canonical};
 use crate::crypto::sm3;
@@ -78,6 +79,34 @@ pub(super) async fn write(
         entry.detail("kind", note.kind).detail("minute", number).detail("digest", minute.digest.as_str());
     let told = minute.detail.iter().fold(entry, |entry, (name, value)| entry.detail(name, value.clone()));
     audit::record(tx, told).await
+}
+
+/// Who stands in a row in place of somebody whom its reader may not know.
+pub const TEAM: &str = "team";
+
+/// All rows, in order, for somebody who runs the panel. Who may not know who made what is not told either
+/// which person of a team withdrew or submitted an entry.
+///
+/// # Errors
+/// When the database fails.
+pub async fn shown(
+    conn: &mut Connection,
+    panel: &Panel,
+    seat: Seat,
+    blind: bool,
+) -> Result<Vec<Minute>, StoreError> {
+    let mut rows = db::all(conn, panel.id).await?;
+    if !seat.sees_names(panel, blind) {
+        let on_teams = super::panel::db::on_teams(conn, panel.competition).await?;
+        let of_team = |actor: &str| {
+            let user = actor.parse::<Actor>().ok().and_then(|actor| actor.user());
+            user.is_some_and(|user| on_teams.contains(&user))
+        };
+        for row in rows.iter_mut().filter(|row| of_team(&row.actor)) {
+            row.actor = TEAM.to_owned();
+        }
+    }
+    Ok(rows)
 }
 
 /// The first row that does not follow from the one before, if any: the minutes were changed there.

@@ -1,5 +1,7 @@
 //! SQL of panels, judges and conflicts.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
@@ -179,6 +181,30 @@ pub async fn seats(conn: &mut Connection, user: UserId) -> Stored<Vec<(Panel, Ju
     Ok(seats)
 }
 
+/// What waits for somebody as a judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Waiting {
+    /// Invitations to answer.
+    pub invitations: i64,
+    /// Sheets of rounds that are open, not submitted yet.
+    pub sheets: i64,
+}
+
+/// What waits for somebody as a judge, in all competitions.
+pub async fn waiting(conn: &mut Connection, user: UserId) -> Stored<Waiting> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM judges j JOIN panels p ON p.id = j.panel_id WHERE j.user_id = $1 \
+         AND j.state = 'invited' AND p.state <> 'signed') AS invitations, \
+         (SELECT COUNT(*) FROM assignments a JOIN panels p ON p.id = a.panel_id AND p.round = a.round \
+         JOIN judges j ON j.panel_id = a.panel_id AND j.user_id = a.user_id WHERE a.user_id = $1 \
+         AND a.state = 'assigned' AND p.state = 'open' AND j.state = 'accepted') AS sheets",
+    )
+    .bind(user.to_string())
+    .fetch_one(conn)
+    .await?;
+    Ok(Waiting { invitations: row.int("invitations")?, sheets: row.int("sheets")? })
+}
+
 /// Asks somebody, or asks again who went.
 pub(super) async fn invite(
     conn: &mut Connection,
@@ -355,17 +381,50 @@ pub async fn organisation_named(
     row.map(|row| Ok((row.parsed("id")?, row.text("name")?))).transpose()
 }
 
-/// The organisations of everybody who is or was on the team of each entry of a competition.
-pub(in crate::judging) async fn organisations_of_entries(
+/// Everybody who is or was on the team of each entry of a competition, or on one that became part of it,
+/// with their organisation.
+pub(in crate::judging) async fn people_of_entries(
     conn: &mut Connection,
     competition: CompetitionId,
-) -> Stored<Vec<(EntryId, OrganisationId)>> {
+) -> Stored<Vec<(EntryId, UserId, Option<OrganisationId>)>> {
     let rows = sqlx::query(
-        "SELECT DISTINCT e.id, u.organisation_id FROM entries e JOIN memberships m ON m.team_id = e.team_id \
-         JOIN users u ON u.id = m.user_id WHERE e.competition_id = $1 AND u.organisation_id IS NOT NULL",
+        "WITH RECURSIVE whole (entry_id, team_id) AS (SELECT id, team_id FROM entries WHERE competition_id = $1 \
+         UNION SELECT w.entry_id, t.id FROM whole w JOIN teams t ON t.merged_into = w.team_id) \
+         SELECT DISTINCT w.entry_id, u.id AS user_id, u.organisation_id FROM whole w \
+         JOIN memberships m ON m.team_id = w.team_id JOIN users u ON u.id = m.user_id",
     )
     .bind(competition.to_string())
     .fetch_all(conn)
     .await?;
-    rows.iter().map(|row| Ok((row.parsed("id")?, row.parsed("organisation_id")?))).collect()
+    rows.iter()
+        .map(|row| {
+            Ok((row.parsed("entry_id")?, row.parsed("user_id")?, row.parsed_or_null("organisation_id")?))
+        })
+        .collect()
+}
+
+/// The panels, neither preparing nor signed, whose conflicts hang on where somebody belongs: those they judge
+/// on, and those of competitions in which they are or were on a team. In an order in which all may be locked.
+pub(super) async fn touched_by(conn: &mut Connection, user: UserId) -> Stored<Vec<PanelId>> {
+    let rows = sqlx::query(
+        "SELECT p.id FROM panels p WHERE p.state IN ('open', 'closed') AND (EXISTS (SELECT 1 FROM judges j \
+         WHERE j.panel_id = p.id AND j.user_id = $1) OR EXISTS (SELECT 1 FROM memberships m \
+         WHERE m.competition_id = p.competition_id AND m.user_id = $1)) ORDER BY p.id",
+    )
+    .bind(user.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.parsed("id")).collect()
+}
+
+/// Everybody who is or was on a team of a competition.
+pub(in crate::judging) async fn on_teams(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Stored<BTreeSet<UserId>> {
+    let rows = sqlx::query("SELECT DISTINCT user_id FROM memberships WHERE competition_id = $1")
+        .bind(competition.to_string())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| row.parsed("user_id")).collect()
 }

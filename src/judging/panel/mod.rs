@@ -1,9 +1,9 @@
 //! Panels and who sits on them: appointing, accepting, resigning, conflicts of interest.
 
 pub mod db;
+mod follow;
 
-use jiff::Timestamp;
-
+use super::act::Act;
 use super::entries;
 use super::minutes::{self, Note};
 use super::model::{Conflict, JudgeState, Panel, PanelState};
@@ -15,6 +15,8 @@ use crate::house::House;
 use crate::ids::{CompetitionId, ConflictId, EntryId, PanelId, UserId};
 use crate::people;
 use crate::store::{Connection, StoreError, Tx};
+
+pub use follow::{entry_submitted, entry_withdrawn, organisation_changed, team_changed};
 
 /// Whom a conflict is with.
 #[derive(Clone, Debug)]
@@ -108,28 +110,27 @@ pub async fn take_entry(
     number: i64,
 ) -> Result<(), JudgingError> {
     seat.organizes()?;
-    let now = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let panel = held(&mut tx, competition.id, id).await?;
-    let entry = entries::db::by_number(&mut tx, competition.id, number).await?;
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    let entry = entries::db::by_number(&mut act.tx, competition.id, number).await?;
     let entry = entry.ok_or(JudgingError::Unknown("entry"))?;
-    let from = assign::panel_of(&mut tx, &entry).await?;
-    if from.as_ref().is_some_and(|from| from.id == panel.id) {
+    let from = assign::panel_of(&mut act.tx, &entry).await?;
+    if from.as_ref().is_some_and(|from| from.id == act.panel.id) {
         return Ok(());
     }
-    for touched in [Some(&panel), from.as_ref()].into_iter().flatten() {
+    for touched in [Some(&act.panel), from.as_ref()].into_iter().flatten() {
         changeable(touched)?;
     }
-    db::give(&mut tx, entry.id, Some(panel.id).filter(|_| !panel.main)).await?;
-    let note = || Note::new("entry-given").with("entry", number).with("panel", panel.name.as_str());
-    minutes::write(&mut tx, &panel, (now, seat.actor), note()).await?;
+    db::give(&mut act.tx, entry.id, Some(act.panel.id).filter(|_| !act.panel.main)).await?;
+    let name = act.panel.name.clone();
+    let note = || Note::new("entry-given").with("entry", number).with("panel", name.as_str());
+    act.note(note()).await?;
     if let Some(from) = from {
-        let from = held(&mut tx, competition.id, from.id).await?;
-        minutes::write(&mut tx, &from, (now, seat.actor), note()).await?;
-        assign::redraw(&mut tx, &from, (now, seat.actor)).await?;
+        let from = held(&mut act.tx, competition.id, from.id).await?;
+        minutes::write(&mut act.tx, &from, (act.now, seat.actor), note()).await?;
+        assign::redraw(&mut act.tx, &from, (act.now, seat.actor)).await?;
     }
-    assign::redraw(&mut tx, &panel, (now, seat.actor)).await?;
-    Ok(tx.commit().await?)
+    act.redraw().await?;
+    act.commit().await
 }
 
 fn changeable(panel: &Panel) -> Result<(), JudgingError> {
@@ -151,29 +152,27 @@ pub async fn appoint(
     (login, chair): (&str, bool),
 ) -> Result<(), JudgingError> {
     seat.organizes()?;
-    let now = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let panel = held(&mut tx, competition.id, id).await?;
-    changeable(&panel)?;
-    let person = people::standing_named(&mut tx, login).await?.ok_or(JudgingError::Unknown("account"))?;
-    if db::takes_part(&mut tx, competition.id, person.user).await? {
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    changeable(&act.panel)?;
+    let person = people::standing_named(&mut act.tx, login).await?.ok_or(JudgingError::Unknown("account"))?;
+    if db::takes_part(&mut act.tx, competition.id, person.user).await? {
         return Err(JudgingError::TakesPart);
     }
-    let blind = rubric::in_force(&mut tx, competition.id).await?.is_none_or(|(_, judging)| judging.blind);
+    let blind = rubric::in_force(&mut act.tx, competition.id).await?.is_none_or(|(_, judging)| judging.blind);
     if blind && person.runs(competition.id) {
         return Err(JudgingError::Runs);
     }
-    if db::judge(&mut tx, id, person.user).await?.is_some_and(|judge| judge.state.stands()) {
+    if db::judge(&mut act.tx, id, person.user).await?.is_some_and(|judge| judge.state.stands()) {
         return Err(JudgingError::JudgeAlready);
     }
-    db::invite(&mut tx, &panel, person.user, (false, now)).await?;
+    db::invite(&mut act.tx, &act.panel, person.user, (false, act.now)).await?;
     if chair {
-        db::set_chair(&mut tx, id, person.user).await?;
+        db::set_chair(&mut act.tx, id, person.user).await?;
     }
-    people::set_judge(&mut tx, person.user, competition.id, true, (now, seat.actor)).await?;
+    people::set_judge(&mut act.tx, person.user, competition.id, true, (act.now, seat.actor)).await?;
     let note = Note::new("judge-appointed").with("judge", person.name).with("chair", chair);
-    minutes::write(&mut tx, &panel, (now, seat.actor), note).await?;
-    Ok(tx.commit().await?)
+    act.note(note).await?;
+    act.commit().await
 }
 
 /// Puts a judge into the chair.
@@ -188,18 +187,16 @@ pub async fn make_chair(
     user: UserId,
 ) -> Result<(), JudgingError> {
     seat.organizes()?;
-    let now = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let panel = held(&mut tx, competition.id, id).await?;
-    if panel.state == PanelState::Signed {
-        return Err(JudgingError::WrongState { state: panel.state });
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    if act.panel.state == PanelState::Signed {
+        return Err(JudgingError::WrongState { state: act.panel.state });
     }
-    let judge = db::judge(&mut tx, id, user).await?.filter(|judge| judge.state.stands());
+    let judge = db::judge(&mut act.tx, id, user).await?.filter(|judge| judge.state.stands());
     let judge = judge.ok_or(JudgingError::Unknown("judge"))?;
-    db::set_chair(&mut tx, id, user).await?;
+    db::set_chair(&mut act.tx, id, user).await?;
     let note = Note::new("chair-appointed").with("judge", judge.name);
-    minutes::write(&mut tx, &panel, (now, seat.actor), note).await?;
-    Ok(tx.commit().await?)
+    act.note(note).await?;
+    act.commit().await
 }
 
 /// What becomes of a judge: they accept, decline or resign themselves, an organizer removes them. What they
@@ -214,10 +211,8 @@ pub async fn answer(
     seat: Seat,
     (user, state, reason): (UserId, JudgeState, &str),
 ) -> Result<(), JudgingError> {
-    let now = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let panel = held(&mut tx, competition.id, id).await?;
-    let judge = db::judge(&mut tx, id, user).await?.ok_or(JudgingError::Unknown("judge"))?;
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    let judge = db::judge(&mut act.tx, id, user).await?.ok_or(JudgingError::Unknown("judge"))?;
     match state {
         JudgeState::Removed => seat.organizes()?,
         _ if seat.user == user => {}
@@ -229,24 +224,24 @@ pub async fn answer(
         JudgeState::Removed => judge.state.stands(),
         JudgeState::Invited => false,
     };
-    if !fits || panel.state == PanelState::Signed {
-        return Err(JudgingError::WrongState { state: panel.state });
+    if !fits || act.panel.state == PanelState::Signed {
+        return Err(JudgingError::WrongState { state: act.panel.state });
     }
-    if state == JudgeState::Accepted && db::takes_part(&mut tx, competition.id, user).await? {
+    if state == JudgeState::Accepted && db::takes_part(&mut act.tx, competition.id, user).await? {
         return Err(JudgingError::TakesPart);
     }
     let reason = match state {
         JudgeState::Resigned | JudgeState::Removed => reason_of(reason)?,
         _ => reason.trim().chars().take(500).collect(),
     };
-    db::set_judge(&mut tx, (id, user), state, (now, &reason)).await?;
+    db::set_judge(&mut act.tx, (id, user), state, (act.now, &reason)).await?;
     let note = Note::new("judge-answered").with("judge", judge.name).with("state", state.as_str());
-    minutes::write(&mut tx, &panel, (now, seat.actor), note.with("reason", reason)).await?;
-    if !db::stands(&mut tx, competition.id, user).await? {
-        people::set_judge(&mut tx, user, competition.id, false, (now, seat.actor)).await?;
+    act.note(note.with("reason", reason)).await?;
+    if !db::stands(&mut act.tx, competition.id, user).await? {
+        people::set_judge(&mut act.tx, user, competition.id, false, (act.now, seat.actor)).await?;
     }
-    assign::redraw(&mut tx, &panel, (now, seat.actor)).await?;
-    Ok(tx.commit().await?)
+    act.redraw().await?;
+    act.commit().await
 }
 
 /// Declares a conflict of interest: a judge their own, with an entry that they are to mark; the chair or an
@@ -261,19 +256,17 @@ pub async fn declare(
     seat: Seat,
     (user, with, reason): (UserId, With, &str),
 ) -> Result<(), JudgingError> {
-    let now = house.clock.now();
     let reason = reason_of(reason)?;
-    let mut tx = house.db.begin().await?;
-    let panel = held(&mut tx, competition.id, id).await?;
-    if panel.state == PanelState::Signed {
-        return Err(JudgingError::WrongState { state: panel.state });
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    if act.panel.state == PanelState::Signed {
+        return Err(JudgingError::WrongState { state: act.panel.state });
     }
-    let judge = db::judge(&mut tx, id, user).await?.filter(|judge| judge.state.stands());
+    let judge = db::judge(&mut act.tx, id, user).await?.filter(|judge| judge.state.stands());
     let judge = judge.ok_or(JudgingError::Unknown("judge"))?;
     let note = Note::new("conflict-declared").with("judge", judge.name).with("reason", reason.as_str());
     let (entry, organisation, note) = match with {
         With::Entry(entry) if seat.user == user || seat.runs().is_ok() => {
-            let found = entries::by_id(&mut tx, entry).await?;
+            let found = entries::by_id(&mut act.tx, entry).await?;
             let found = found.filter(|found| found.competition == competition.id);
             let number = found.ok_or(JudgingError::Unknown("entry"))?.number;
             (Some(entry), None, note.with("entry", number))
@@ -281,18 +274,18 @@ pub async fn declare(
         With::Entry(_) => return Err(JudgingError::NotYours("the judge")),
         With::Organisation(name) => {
             seat.runs()?;
-            let found = db::organisation_named(&mut tx, &name).await?;
+            let found = db::organisation_named(&mut act.tx, &name).await?;
             let found = found.ok_or(JudgingError::Unknown("organisation"))?;
             let note = note.with("organisation", found.1.as_str());
             (None, Some(found), note)
         }
     };
     let id = house.entropy.id(&house.clock);
-    let conflict = Conflict { id, user, entry, organisation, reason, declared_at: now };
-    db::declare(&mut tx, competition.id, &conflict, seat.actor).await?;
-    minutes::write(&mut tx, &panel, (now, seat.actor), note).await?;
-    assign::redraw(&mut tx, &panel, (now, seat.actor)).await?;
-    Ok(tx.commit().await?)
+    let conflict = Conflict { id, user, entry, organisation, reason, declared_at: act.now };
+    db::declare(&mut act.tx, competition.id, &conflict, seat.actor).await?;
+    act.note(note).await?;
+    act.redraw().await?;
+    act.commit().await
 }
 
 /// Takes a conflict back that was declared by mistake.
@@ -307,18 +300,16 @@ pub async fn retract(
     conflict: ConflictId,
 ) -> Result<(), JudgingError> {
     seat.runs()?;
-    let now = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let panel = held(&mut tx, competition.id, id).await?;
-    changeable(&panel)?;
-    let all = db::conflicts(&mut tx, competition.id).await?;
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    changeable(&act.panel)?;
+    let all = db::conflicts(&mut act.tx, competition.id).await?;
     let found = all.into_iter().find(|c| c.id == conflict).ok_or(JudgingError::Unknown("conflict"))?;
-    let judge = db::judge(&mut tx, id, found.user).await?.ok_or(JudgingError::Unknown("conflict"))?;
-    db::retract(&mut tx, conflict, now).await?;
+    let judge = db::judge(&mut act.tx, id, found.user).await?.ok_or(JudgingError::Unknown("conflict"))?;
+    db::retract(&mut act.tx, conflict, act.now).await?;
     let note = Note::new("conflict-retracted").with("judge", judge.name).with("reason", found.reason);
-    minutes::write(&mut tx, &panel, (now, seat.actor), note).await?;
-    assign::redraw(&mut tx, &panel, (now, seat.actor)).await?;
-    Ok(tx.commit().await?)
+    act.note(note).await?;
+    act.redraw().await?;
+    act.commit().await
 }
 
 /// Says whether judges see each other's marks for an entry once they submitted theirs.
@@ -333,59 +324,18 @@ pub async fn set_peek(
     peek: bool,
 ) -> Result<(), JudgingError> {
     seat.chairs()?;
-    let now = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let mut panel = held(&mut tx, competition.id, id).await?;
-    if panel.state == PanelState::Signed {
-        return Err(JudgingError::WrongState { state: panel.state });
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    if act.panel.state == PanelState::Signed {
+        return Err(JudgingError::WrongState { state: act.panel.state });
     }
-    panel.peek = peek;
-    db::save(&mut tx, &panel).await?;
-    minutes::write(&mut tx, &panel, (now, seat.actor), Note::new("peek-set").with("peek", peek)).await?;
-    Ok(tx.commit().await?)
+    act.panel.peek = peek;
+    act.save().await?;
+    act.note(Note::new("peek-set").with("peek", peek)).await?;
+    act.commit().await
 }
 
-/// What an entry's withdrawal means for its judges: what they were to mark ends, in whatever round; their
-/// marks stay on record, and a ranking that is not signed yet leaves it out. To be called in the transaction
-/// that withdraws it.
-///
-/// # Errors
-/// When the database fails.
-pub async fn entry_withdrawn(
-    tx: &mut Tx,
-    entry: &entries::Entry,
-    (now, actor): (Timestamp, Actor),
-) -> Result<(), StoreError> {
-    let Some(panel) = assign::panel_of(tx, entry).await? else { return Ok(()) };
-    let Some(panel) = db::lock(tx, panel.id).await? else { return Ok(()) };
-    let note = Note::new("entry-withdrawn").with("entry", entry.number);
-    minutes::write(tx, &panel, (now, actor), note).await?;
-    // what is signed stays as it was signed
-    if panel.state == PanelState::Signed {
-        return Ok(());
-    }
-    assign::end_all_of(tx, &panel, entry.id, now).await
-}
-
-/// What it means for the judges that an entry was submitted: while the first round is open it is given to
-/// some of them at once. To be called in the transaction that submits it.
-///
-/// # Errors
-/// When the database fails.
-pub async fn entry_submitted(
-    tx: &mut Tx,
-    entry: &entries::Entry,
-    (now, actor): (Timestamp, Actor),
-) -> Result<(), StoreError> {
-    let Some(panel) = assign::panel_of(tx, entry).await? else { return Ok(()) };
-    match db::lock(tx, panel.id).await? {
-        Some(panel) => assign::redraw(tx, &panel, (now, actor)).await,
-        None => Ok(()),
-    }
-}
-
-/// Whether somebody may see an entry as a judge: it is theirs to mark, or was and they submitted marks, or
-/// they are in the chair of its panel.
+/// Whether somebody may see an entry as a judge: it is theirs to mark, or they are in the chair of its panel
+/// and a round was opened.
 ///
 /// # Errors
 /// When the database fails.

@@ -9,6 +9,7 @@ use crate::store::{Connection, Row, StoreError};
 
 fn signature(row: &AnyRow) -> Result<Signature, StoreError> {
     Ok(Signature {
+        panel: row.parsed("panel_id")?,
         edition: row.int("edition")?,
         document: row.json("document")?,
         digest: row.text("digest")?,
@@ -19,12 +20,12 @@ fn signature(row: &AnyRow) -> Result<Signature, StoreError> {
 }
 
 /// Adds a signature.
-pub(super) async fn insert(conn: &mut Connection, panel: PanelId, s: &Signature) -> Result<(), StoreError> {
+pub(super) async fn insert(conn: &mut Connection, s: &Signature) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO judging_signatures (panel_id, edition, document, digest, signed_at, signed_by) \
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
-    .bind(panel.to_string())
+    .bind(s.panel.to_string())
     .bind(s.edition)
     .bind(s.document.to_string())
     .bind(&s.digest)

@@ -1,8 +1,8 @@
 //! Results: from submitted sheets and the public leaderboard to a ranking, and its signature.
 //!
 //! Central types: [`Outcome`], everything that a ranking came from, and [`Signature`], an outcome that the
-//! chair signed. The automatic part is what the board shows to everybody ([`Around::of`] reads cleared values
-//! alone); exact scores never come here.
+//! chair signed. The automatic part is what the board shows to everybody: `Cleared<f64, Public>` from
+//! [`Around::of`] to the pages; exact scores never come here.
 
 pub mod db;
 mod sign;
@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
-use super::arithmetic::{self, Marks, Standing, normalise, points, sheet_score, spread, total};
+use super::arithmetic::{self, Marks, Standing, normalise, sheet_score, spread, total};
 use super::model::{Assignment, AssignmentState, Panel, PanelState, Sheet};
 use super::{JudgingError, Seat, assign, panel, rubric};
-use crate::contest::definition::judging::{Judging, Normalisation};
+use crate::airlock::{Cleared, Public};
+use crate::contest::definition::judging::{Automatic, Judging, Normalisation};
 use crate::contest::model::{Competition, Phase};
 use crate::ids::{EntryId, TeamId, UserId};
 use crate::scoring::board::{Boards, Teams};
@@ -29,7 +30,7 @@ pub use sign::{Signature, publish, sign};
 #[derive(Clone, Debug, Default)]
 pub struct Around {
     /// The value that stands on the board for each team, of the column that counts.
-    pub board: BTreeMap<TeamId, f64>,
+    pub board: BTreeMap<TeamId, Cleared<f64, Public>>,
     /// The teams.
     pub teams: Arc<Teams>,
 }
@@ -57,10 +58,9 @@ impl Around {
         let board = boards.board(conn, phase, &competition.definition.leaderboard).await?;
         let mut shown = BTreeMap::new();
         for row in &board.rows {
-            if let (Some(value), true) =
-                (row.scores.get().get(&source.column), !shown.contains_key(&row.team))
-            {
-                shown.insert(row.team, *value);
+            // the first row of a team is its best
+            if let (Some(value), false) = (row.scores.column(&source.column), shown.contains_key(&row.team)) {
+                shown.insert(row.team, value);
             }
         }
         Ok(Self { board: shown, teams })
@@ -88,7 +88,26 @@ pub struct SheetRow {
     pub submitted_at: Option<Timestamp>,
 }
 
-/// One entry in the ranking.
+/// The automatic part of an entry, 0–100: points of what the board shows to everybody, and nothing else. A team
+/// that stands on no board has 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Points(Option<Cleared<f64, Public>>);
+
+impl Points {
+    /// As a number, to be reckoned with.
+    pub fn get(&self) -> f64 {
+        self.0.as_ref().map_or(0.0, |points| *points.get())
+    }
+}
+
+impl Serialize for Points {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.get())
+    }
+}
+
+/// One entry in the ranking. What it has from the board can be written down and not read back but by the
+/// airlock: [`Signature::outcome`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EntryRow {
     /// Its rank, shared by equals; none without a judged part.
@@ -109,10 +128,12 @@ pub struct EntryRow {
     pub judged: Option<f64>,
     /// The same before normalisation.
     pub judged_before: Option<f64>,
-    /// The automatic part in points.
-    pub automatic: Option<f64>,
+    /// The automatic part, where there is one.
+    #[serde(skip_deserializing)]
+    pub automatic: Option<Points>,
     /// The value on the board that it comes from.
-    pub board: Option<f64>,
+    #[serde(skip_deserializing)]
+    pub board: Option<Cleared<f64, Public>>,
     /// How far apart its judges are, in points.
     pub spread: Option<f64>,
     /// Whether that is more than the threshold.
@@ -159,8 +180,9 @@ pub async fn now(conn: &mut Connection, panel: &Panel, around: &Around) -> Resul
         let own: Vec<&SheetRow> = sheets.iter().filter(|row| row.entry == entry.number).collect();
         let before: Vec<f64> = own.iter().map(|row| row.score).collect();
         let after: Vec<f64> = own.iter().map(|row| row.normalised).collect();
-        let board = around.board.get(&entry.team).copied();
-        let automatic = judging.automatic.as_ref().map(|source| board.map_or(0.0, |v| points(source, v)));
+        let board = around.board.get(&entry.team).cloned();
+        let in_points = |source: &Automatic| board.as_ref().map(|value| value.points(source.from, source.to));
+        let automatic = judging.automatic.as_ref().map(|source| Points(in_points(source)));
         let judged = arithmetic::mean(&after);
         let apart = judging.disagreement.and_then(|rule| spread(rule.measure, &before));
         entries.push(EntryRow {
@@ -170,7 +192,7 @@ pub async fn now(conn: &mut Connection, panel: &Panel, around: &Around) -> Resul
             number: entry.number,
             team: entry.team,
             team_name: around.teams.get(&entry.team).map(|team| team.name.clone()).unwrap_or_default(),
-            total: total(judging.weights, automatic, judged),
+            total: total(judging.weights, automatic.as_ref().map(Points::get), judged),
             judged,
             judged_before: arithmetic::mean(&before),
             automatic,
@@ -218,7 +240,7 @@ pub async fn shown(
     if panel.state == PanelState::Signed {
         let signed = db::of_panel(conn, panel.id).await?;
         if let Some(signature) = signed.into_iter().find(|signature| signature.edition == panel.edition) {
-            return Ok(Shown { outcome: signature.outcome()?, signature: Some(signature), named });
+            return Ok(Shown { outcome: signature.outcome(conn).await?, signature: Some(signature), named });
         }
     }
     let around = Around::of(conn, boards, of, judging).await?;
@@ -288,9 +310,9 @@ fn means(judging: &Judging, own: &[&SheetRow]) -> Marks {
 /// Puts the entries in order, each with its rank, and the one it would have without normalisation.
 fn ranked(judging: &Judging, mut entries: Vec<EntryRow>) -> Vec<EntryRow> {
     let standing = |row: &EntryRow, judged: Option<f64>| Standing {
-        total: total(judging.weights, row.automatic, judged),
+        total: total(judging.weights, row.automatic.as_ref().map(Points::get), judged),
         judged,
-        automatic: row.automatic,
+        automatic: row.automatic.as_ref().map(Points::get),
         criteria: row.criteria.clone(),
         submitted_at: row.submitted_at.map_or(i64::MAX, Timestamp::as_millisecond),
     };

@@ -7,21 +7,25 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{Around, Outcome, db, now};
+use super::{Around, Outcome, Points, db, now};
+use crate::airlock::shown;
 use crate::audit::{self, Entry, canonical};
 use crate::contest::model::Competition;
 use crate::crypto::sm3;
 use crate::house::House;
 use crate::ids::{PanelId, UserId};
+use crate::judging::act::Act;
 use crate::judging::minutes::{self, Note};
 use crate::judging::model::PanelState;
 use crate::judging::{JudgingError, Seat, panel};
 use crate::people::Confirmed;
-use crate::store::StoreError;
+use crate::store::{Connection, StoreError};
 
 /// A signed ranking.
 #[derive(Clone, Debug)]
 pub struct Signature {
+    /// The panel.
+    pub panel: PanelId,
     /// Which of the panel's it is.
     pub edition: i64,
     /// The whole document.
@@ -37,16 +41,25 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// The ranking as it was signed.
+    /// The ranking as it was signed. What it has from the board is read back by the airlock.
     ///
     /// # Errors
     /// When the document is not one of ours.
-    pub fn outcome(&self) -> Result<Outcome, StoreError> {
-        Outcome::deserialize(&self.document["outcome"]).map_err(|error| StoreError::Unreadable {
+    pub async fn outcome(&self, conn: &mut Connection) -> Result<Outcome, StoreError> {
+        let read = Outcome::deserialize(&self.document["outcome"]);
+        let mut outcome = read.map_err(|error| StoreError::Unreadable {
             column: "document".to_owned(),
             value: self.digest.clone(),
             problem: error.to_string(),
-        })
+        })?;
+        let mut parts = shown::signed_parts(conn, self.panel, self.edition).await?;
+        let counts = outcome.judging.automatic.is_some();
+        for row in &mut outcome.entries {
+            let part = parts.remove(&row.id).unwrap_or_default();
+            row.board = part.board;
+            row.automatic = counts.then_some(Points(part.points));
+        }
+        Ok(outcome)
     }
 
     /// Whether the document is still the one that was signed.
@@ -75,44 +88,44 @@ pub async fn sign(
     if confirmed.user() != seat.user {
         return Err(JudgingError::NotYours("the chair"));
     }
-    let at = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let mut panel = panel::held(&mut tx, competition.id, id).await?;
-    if panel.state != PanelState::Closed {
-        return Err(JudgingError::WrongState { state: panel.state });
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    if act.panel.state != PanelState::Closed {
+        return Err(JudgingError::WrongState { state: act.panel.state });
     }
-    let outcome = now(&mut tx, &panel, around).await?;
+    let outcome = now(&mut act.tx, &act.panel, around).await?;
     if outcome.sheets.is_empty() {
         return Err(JudgingError::NothingMarked);
     }
-    let chair = panel::db::judge(&mut tx, id, seat.user).await?.ok_or(JudgingError::Unknown("judge"))?;
-    let head = minutes::db::head(&mut tx, id).await?;
+    let chair = panel::db::judge(&mut act.tx, id, seat.user).await?.ok_or(JudgingError::Unknown("judge"))?;
+    let head = minutes::db::head(&mut act.tx, id).await?;
     let document = json!({
         "v": 1,
         "competition": { "id": competition.id, "slug": competition.slug, "title": competition.definition.title },
-        "panel": { "id": panel.id, "name": panel.name },
-        "edition": panel.edition,
+        "panel": { "id": act.panel.id, "name": act.panel.name },
+        "edition": act.panel.edition,
         "outcome": outcome,
         "minutes": head.map(|(number, digest)| json!({ "number": number, "digest": digest })),
-        "signed": { "at": at.to_string(), "by": seat.user, "name": chair.name },
+        "signed": { "at": act.now.to_string(), "by": seat.user, "name": chair.name },
     });
     let signature = Signature {
-        edition: panel.edition,
+        panel: id,
+        edition: act.panel.edition,
         digest: digest(&document),
         document,
-        signed_at: at,
+        signed_at: act.now,
         signed_by: seat.user,
         published_at: None,
     };
-    db::insert(&mut tx, id, &signature).await?;
-    panel.state = PanelState::Signed;
-    panel::db::save(&mut tx, &panel).await?;
-    let note = Note::new("signed").with("edition", panel.edition).with("digest", signature.digest.as_str());
-    minutes::write(&mut tx, &panel, (at, seat.actor), note).await?;
-    let entry = Entry::new(at, seat.actor, "ranking.signed", ("panel", id)).competition(competition.id);
-    let entry = entry.detail("edition", panel.edition).detail("digest", signature.digest.as_str());
-    audit::record(&mut tx, entry.detail("confirmed_by", "password")).await?;
-    tx.commit().await?;
+    db::insert(&mut act.tx, &signature).await?;
+    act.panel.state = PanelState::Signed;
+    act.save().await?;
+    let note =
+        Note::new("signed").with("edition", act.panel.edition).with("digest", signature.digest.as_str());
+    act.note(note).await?;
+    let entry = Entry::new(act.now, seat.actor, "ranking.signed", ("panel", id)).competition(competition.id);
+    let entry = entry.detail("edition", act.panel.edition).detail("digest", signature.digest.as_str());
+    audit::record(&mut act.tx, entry.detail("confirmed_by", "password")).await?;
+    act.commit().await?;
     Ok(signature)
 }
 
@@ -129,14 +142,12 @@ pub async fn publish(
     shown: bool,
 ) -> Result<(), JudgingError> {
     seat.organizes()?;
-    let at = house.clock.now();
-    let mut tx = house.db.begin().await?;
-    let panel = panel::held(&mut tx, competition.id, id).await?;
-    if panel.state != PanelState::Signed {
-        return Err(JudgingError::WrongState { state: panel.state });
+    let mut act = Act::begin(house, competition, id, seat).await?;
+    if act.panel.state != PanelState::Signed {
+        return Err(JudgingError::WrongState { state: act.panel.state });
     }
-    db::set_published(&mut tx, (id, panel.edition), shown.then_some(at)).await?;
-    let note = Note::new(if shown { "published" } else { "unpublished" }).with("edition", panel.edition);
-    minutes::write(&mut tx, &panel, (at, seat.actor), note).await?;
-    Ok(tx.commit().await?)
+    db::set_published(&mut act.tx, (id, act.panel.edition), shown.then_some(act.now)).await?;
+    let note = Note::new(if shown { "published" } else { "unpublished" }).with("edition", act.panel.edition);
+    act.note(note).await?;
+    act.commit().await
 }

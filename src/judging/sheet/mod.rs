@@ -125,12 +125,30 @@ fn checked(judging: &Judging, sheet: Sheet, whole: bool) -> Result<Sheet, Judgin
             None => {}
         }
     }
+    let unknown = sheet.marks.keys().filter(|key| judging.criterion(key).is_none());
+    faults.extend(unknown.take(10).map(|key| (key.chars().take(60).collect(), "mark-unknown")));
     for (name, text) in [("to_team", &sheet.to_team), ("to_jury", &sheet.to_jury)] {
         if text.chars().count() > TEXT_CHARACTERS {
             faults.push((name.to_owned(), "comment-too-long"));
         }
     }
     if faults.is_empty() { Ok(Sheet { marks, ..sheet }) } else { Err(JudgingError::Marks(faults)) }
+}
+
+/// The sheet that was checked. One made from an older version may be of an older rubric: then that is what
+/// has to be said, not where it does not fit the one in force.
+fn made_from(
+    seen: i64,
+    assignment: &Assignment,
+    checked: Result<Sheet, JudgingError>,
+) -> Result<Sheet, JudgingError> {
+    match checked {
+        Err(JudgingError::Marks(_)) if seen != assignment.version => {
+            let sheet = Box::new(assignment.sheet.clone());
+            Err(JudgingError::Newer { version: assignment.version, sheet })
+        }
+        other => other,
+    }
 }
 
 /// Saves a draft made from the version `seen`; gives the version that it is now. The same text again changes
@@ -148,10 +166,10 @@ pub async fn save(
     let now = house.clock.now();
     let mut tx = house.db.begin().await?;
     let Held { mut assignment, judging, .. } = held(&mut tx, id, user).await?;
-    let sheet = checked(&judging, sheet, false)?;
     if assignment.state == AssignmentState::Submitted {
         return Err(JudgingError::Submitted);
     }
+    let sheet = made_from(seen, &assignment, checked(&judging, sheet, false))?;
     if sheet == assignment.sheet {
         return Ok(assignment.version);
     }
@@ -182,7 +200,7 @@ pub async fn submit(
     if assignment.state == AssignmentState::Submitted {
         return Err(JudgingError::Submitted);
     }
-    let sheet = checked(&judging, sheet, true)?;
+    let sheet = made_from(seen, &assignment, checked(&judging, sheet, true))?;
     if seen != assignment.version && sheet != assignment.sheet {
         return Err(JudgingError::Newer { version: assignment.version, sheet: Box::new(assignment.sheet) });
     }

@@ -99,7 +99,7 @@ pub(super) struct MinuteView {
     pub number: i64,
     /// When it was written.
     pub at: Time,
-    /// Who did it.
+    /// Who did it; `team` in place of a contestant whom the asker may not know.
     pub actor: String,
     /// What happened.
     pub kind: String,
@@ -305,7 +305,10 @@ async fn ranking(State(app): State<App>, at: AtPanel) -> Answer<Json<serde_json:
     responses((status = 200, body = Vec<MinuteView>))
 )]
 async fn shown_minutes(State(app): State<App>, at: AtPanel) -> Answer<Json<Vec<MinuteView>>> {
-    let all = minutes::db::all(&mut *app.db.read().await?, at.panel.id).await?;
+    let mut conn = app.db.read().await?;
+    let force = rubric::in_force(&mut conn, at.here.competition.id).await?;
+    let blind = force.is_none_or(|(_, judging)| judging.blind);
+    let all = minutes::shown(&mut conn, &at.panel, at.seat, blind).await?;
     let view = |m: minutes::Minute| MinuteView {
         number: m.number,
         at: Time(m.at),

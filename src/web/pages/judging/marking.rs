@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use super::seen;
 use super::sheet_view::{criteria, number, read_sheet};
 use crate::contest::definition::judging::Judging;
 use crate::judging::panel::{self, With};
 use crate::judging::sheet::{self, Desk};
 use crate::judging::{Assignment, AssignmentState, JudgingError, PanelState, Seat, Sheet, entries, rubric};
 use crate::web::App;
-use crate::web::entries::{EntryView, TeamView, respond};
 use crate::web::error::{Explain, PageError};
 use crate::web::guard::User;
 use crate::web::limits::Limited;
@@ -30,7 +30,6 @@ pub(super) fn router() -> Router<App> {
         .route("/competitions/{slug}/judging/{number}/submit", post(submit))
         .route("/competitions/{slug}/judging/{number}/back", post(back))
         .route("/competitions/{slug}/judging/{number}/conflict", post(conflict))
-        .route("/competitions/{slug}/judging/{number}/files/{id}", get(file))
 }
 
 /// One entry in a judge's list.
@@ -223,19 +222,7 @@ async fn render(app: &App, frame: &Frame, at: &At, showing: Showing) -> Result<R
     let a = &desk.assignment;
     let mut conn = app.db.read().await?;
     let entry = entries::by_id(&mut conn, a.entry).await?.ok_or_else(PageError::not_found)?;
-    let judged = entries::for_judge(&mut conn, &entry).await?.ok_or_else(PageError::not_found)?;
-    let files = entries::db::files(&mut conn, entry.id).await?;
-    let base = format!("{}/judging/{}/files", hall.base(), a.number);
-    let view = match desk.judging.blind {
-        true => EntryView::blind(&judged, &files, &base),
-        false => {
-            let teams = app.boards.teams(&mut conn, hall.competition.id).await?;
-            let label = teams.get(&entry.team).cloned();
-            let team = label.map(|label| TeamView { name: label.name, members: label.members });
-            let team = team.unwrap_or(TeamView { name: String::new(), members: Vec::new() });
-            EntryView::named(a.number, &judged.content, &files, &base, team)
-        }
-    };
+    let view = seen::view(app, &mut conn, hall, &entry, desk.judging.blind).await?;
     drop(conn);
     let open = desk.panel.state == PanelState::Open && a.round == desk.panel.round;
     let numbers: Vec<i64> = mine.iter().map(|other| other.number).collect();
@@ -285,7 +272,7 @@ async fn page(
     render(&app, &frame, &at, showing).await
 }
 
-fn seen(fields: &[(String, String)]) -> i64 {
+fn revision(fields: &[(String, String)]) -> i64 {
     let found = fields.iter().find(|(name, _)| name == "seen");
     found.and_then(|(_, value)| value.parse().ok()).unwrap_or(-1)
 }
@@ -330,7 +317,7 @@ async fn draft(
     let at = at(&app, &frame, &user, &slug, number).await?;
     let sent = read_sheet(&fields);
     let id = at.desk.assignment.id;
-    match sheet::save(&app.house, user.actor.user, id, (seen(&fields), sent.clone())).await {
+    match sheet::save(&app.house, user.actor.user, id, (revision(&fields), sent.clone())).await {
         Ok(version) if frame.visit().wants_json() => {
             let body = json!({ "version": version, "saved_at": app.clock.now().to_string() });
             Ok(Json(body).into_response())
@@ -347,11 +334,12 @@ async fn submit(
     Path((slug, number)): Path<(String, i64)>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
+    app.limits.check(Limited::Api, &user.actor.user.to_string())?;
     let at = at(&app, &frame, &user, &slug, number).await?;
     let sent = read_sheet(&fields);
     let by = (user.actor.user, (&user.actor).into());
     let id = at.desk.assignment.id;
-    match sheet::submit(&app.house, by, id, (seen(&fields), sent.clone())).await {
+    match sheet::submit(&app.house, by, id, (revision(&fields), sent.clone())).await {
         Ok(()) => {
             let (base, next) = (at.hall.base(), next_after(&at.mine, number));
             let shown = number.to_string();
@@ -372,6 +360,7 @@ async fn back(
     user: User,
     Path((slug, number)): Path<(String, i64)>,
 ) -> Result<Response, PageError> {
+    app.limits.check(Limited::Api, &user.actor.user.to_string())?;
     let at = at(&app, &frame, &user, &slug, number).await?;
     let by = (user.actor.user, (&user.actor).into());
     sheet::take_back(&app.house, by, at.desk.assignment.id).await?;
@@ -385,6 +374,7 @@ async fn conflict(
     Path((slug, number)): Path<(String, i64)>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
+    app.limits.check(Limited::Api, &user.actor.user.to_string())?;
     let at = at(&app, &frame, &user, &slug, number).await?;
     let reason = fields.iter().find(|(name, _)| name == "reason").map_or("", |(_, value)| value.as_str());
     let mut conn = app.db.read().await?;
@@ -395,26 +385,4 @@ async fn conflict(
     let what = (user.actor.user, with, reason);
     panel::declare(&app.house, &at.hall.competition, at.desk.panel.id, seat, what).await?;
     Ok(frame.done(&format!("{}/judging", at.hall.base()), "flash-conflict-declared"))
-}
-
-/// A picture or report of an entry that is theirs to see.
-async fn file(
-    frame: Frame,
-    State(app): State<App>,
-    user: User,
-    Path((slug, number, id)): Path<(String, i64, String)>,
-) -> Result<Response, PageError> {
-    let hall = Hall::enter(&app, &frame, &slug).await?;
-    let id = id.parse().map_err(|_| PageError::not_found())?;
-    let mut conn = app.db.read().await?;
-    let entry = entries::db::by_number(&mut conn, hall.competition.id, number).await?;
-    let entry = entry.ok_or_else(PageError::not_found)?;
-    if !user.actor.may_judge(hall.competition.id)
-        || !panel::may_see(&mut conn, &entry, user.actor.user).await?
-    {
-        return Err(PageError::not_found());
-    }
-    let judged = entries::for_judge(&mut conn, &entry).await?.ok_or_else(PageError::not_found)?;
-    let (file, reader) = entries::open(&app.house, &mut conn, entry.id, &judged.content, id).await?;
-    Ok(respond(number, &file, reader))
 }

@@ -1,11 +1,14 @@
 //! What organizers and the chair do to a panel, one form each.
 
-use axum::extract::{Path, State};
-use axum::response::Response;
+use std::collections::HashMap;
+
+use axum::extract::{FromRequest, FromRequestParts as _, Path, Request, State};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Form, Router};
 
 use super::{Court, page_of};
+use crate::contest::model::Competition;
 use crate::ids::UserId;
 use crate::judging::panel::{self, With};
 use crate::judging::result::{self, Around};
@@ -30,184 +33,175 @@ pub(super) fn router() -> Router<App> {
         .route("/competitions/{slug}/desk/judging/{panel}/{act}", post(act))
 }
 
-type Fields = Vec<(String, String)>;
-
-fn field<'f>(fields: &'f Fields, name: &str) -> &'f str {
-    fields.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value.as_str())
-}
-
-async fn at(app: &App, frame: &Frame, slug: &str, panel: &str) -> Result<(Hall, Panel, Seat), PageError> {
-    Court::enter(app, frame, slug, panel).await?.at(app, frame).await
-}
-
-async fn add_panel(
+/// A form that was sent about a panel, by somebody who runs it: the main one where the path names none.
+struct Sent {
     frame: Frame,
-    State(app): State<App>,
     user: User,
-    Path(slug): Path<String>,
-    Form(fields): Form<Fields>,
-) -> Result<Response, PageError> {
-    let (hall, _, seat) = at(&app, &frame, &slug, "main").await?;
-    if !seat.organizer {
+    hall: Hall,
+    panel: Panel,
+    seat: Seat,
+    path: HashMap<String, String>,
+    fields: Vec<(String, String)>,
+}
+
+impl FromRequest<App> for Sent {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        fn refused(error: impl IntoResponse) -> Response {
+            error.into_response()
+        }
+        let (mut parts, body) = request.into_parts();
+        let frame = Frame::from_request_parts(&mut parts, app).await.map_err(refused)?;
+        let user = User::from_request_parts(&mut parts, app).await.map_err(refused)?;
+        let path = Path::<HashMap<String, String>>::from_request_parts(&mut parts, app).await;
+        let Path(path) = path.map_err(refused)?;
+        let Form(fields) =
+            Form::from_request(Request::from_parts(parts, body), app).await.map_err(refused)?;
+        let named = |name: &str| path.get(name).map_or("main", String::as_str);
+        let court = Court::enter(app, &frame, named("slug"), named("panel")).await.map_err(refused)?;
+        let (hall, panel, seat) = court.at(app, &frame).await.map_err(refused)?;
+        Ok(Self { frame, user, hall, panel, seat, path, fields })
+    }
+}
+
+impl Sent {
+    /// A field; empty where it was not sent.
+    fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// Whether a box was ticked.
+    fn says(&self, name: &str) -> bool {
+        self.field(name) == "yes"
+    }
+
+    /// What the path names, by its id.
+    fn id<T: std::str::FromStr>(&self, name: &str) -> Result<T, PageError> {
+        let id = self.path.get(name).and_then(|id| id.parse().ok());
+        id.ok_or_else(PageError::not_found)
+    }
+
+    fn competition(&self) -> &Competition {
+        &self.hall.competition
+    }
+
+    /// Back to the panel's page, with a notice.
+    fn done(&self, key: &str) -> Result<Response, PageError> {
+        Ok(self.frame.done(&page_of(&self.hall, &self.panel), key))
+    }
+}
+
+async fn add_panel(State(app): State<App>, sent: Sent) -> Result<Response, PageError> {
+    if !sent.seat.organizer {
         return Err(PageError::forbidden());
     }
-    let by = (&user.actor).into();
-    let panel = panel::add(&app.house, &hall.competition, by, field(&fields, "name")).await?;
-    Ok(frame.done(&page_of(&hall, &panel), "flash-panel-added"))
+    let panel = panel::add(&app.house, sent.competition(), sent.seat.actor, sent.field("name")).await?;
+    Ok(sent.frame.done(&page_of(&sent.hall, &panel), "flash-panel-added"))
 }
 
-async fn appoint(
-    frame: Frame,
-    State(app): State<App>,
-    _user: User,
-    Path((slug, id)): Path<(String, String)>,
-    Form(fields): Form<Fields>,
-) -> Result<Response, PageError> {
-    let (hall, panel, seat) = at(&app, &frame, &slug, &id).await?;
-    let chair = field(&fields, "chair") == "yes";
-    let whom = (field(&fields, "login").trim(), chair);
-    panel::appoint(&app.house, &hall.competition, panel.id, seat, whom).await?;
-    Ok(frame.done(&page_of(&hall, &panel), "flash-judge-appointed"))
+async fn appoint(State(app): State<App>, sent: Sent) -> Result<Response, PageError> {
+    let whom = (sent.field("login").trim(), sent.says("chair"));
+    panel::appoint(&app.house, sent.competition(), sent.panel.id, sent.seat, whom).await?;
+    sent.done("flash-judge-appointed")
 }
 
-async fn remove(
-    frame: Frame,
-    State(app): State<App>,
-    _user: User,
-    Path((slug, id, judge)): Path<(String, String, String)>,
-    Form(fields): Form<Fields>,
-) -> Result<Response, PageError> {
-    let (hall, panel, seat) = at(&app, &frame, &slug, &id).await?;
-    let judge: UserId = judge.parse().map_err(|_| PageError::not_found())?;
-    let what = (judge, JudgeState::Removed, field(&fields, "reason"));
-    panel::answer(&app.house, &hall.competition, panel.id, seat, what).await?;
-    Ok(frame.done(&page_of(&hall, &panel), "flash-judge-removed"))
+async fn remove(State(app): State<App>, sent: Sent) -> Result<Response, PageError> {
+    let what = (sent.id("user")?, JudgeState::Removed, sent.field("reason"));
+    panel::answer(&app.house, sent.competition(), sent.panel.id, sent.seat, what).await?;
+    sent.done("flash-judge-removed")
 }
 
-async fn chair(
-    frame: Frame,
-    State(app): State<App>,
-    _user: User,
-    Path((slug, id, judge)): Path<(String, String, String)>,
-) -> Result<Response, PageError> {
-    let (hall, panel, seat) = at(&app, &frame, &slug, &id).await?;
-    let judge: UserId = judge.parse().map_err(|_| PageError::not_found())?;
-    panel::make_chair(&app.house, &hall.competition, panel.id, seat, judge).await?;
-    Ok(frame.done(&page_of(&hall, &panel), "flash-saved"))
+async fn chair(State(app): State<App>, sent: Sent) -> Result<Response, PageError> {
+    panel::make_chair(&app.house, sent.competition(), sent.panel.id, sent.seat, sent.id("user")?).await?;
+    sent.done("flash-saved")
 }
 
-async fn declare(
-    frame: Frame,
-    State(app): State<App>,
-    _user: User,
-    Path((slug, id)): Path<(String, String)>,
-    Form(fields): Form<Fields>,
-) -> Result<Response, PageError> {
-    let (hall, panel, seat) = at(&app, &frame, &slug, &id).await?;
-    let judge: UserId = field(&fields, "judge").parse().map_err(|_| PageError::not_found())?;
-    let with = With::Organisation(field(&fields, "organisation").to_owned());
-    let what = (judge, with, field(&fields, "reason"));
-    panel::declare(&app.house, &hall.competition, panel.id, seat, what).await?;
-    Ok(frame.done(&page_of(&hall, &panel), "flash-conflict-declared"))
+async fn declare(State(app): State<App>, sent: Sent) -> Result<Response, PageError> {
+    let judge: UserId = sent.field("judge").parse().map_err(|_| PageError::not_found())?;
+    let with = With::Organisation(sent.field("organisation").to_owned());
+    let what = (judge, with, sent.field("reason"));
+    panel::declare(&app.house, sent.competition(), sent.panel.id, sent.seat, what).await?;
+    sent.done("flash-conflict-declared")
 }
 
-async fn retract(
-    frame: Frame,
-    State(app): State<App>,
-    _user: User,
-    Path((slug, id, conflict)): Path<(String, String, String)>,
-) -> Result<Response, PageError> {
-    let (hall, panel, seat) = at(&app, &frame, &slug, &id).await?;
-    let conflict = conflict.parse().map_err(|_| PageError::not_found())?;
-    panel::retract(&app.house, &hall.competition, panel.id, seat, conflict).await?;
-    Ok(frame.done(&page_of(&hall, &panel), "flash-saved"))
+async fn retract(State(app): State<App>, sent: Sent) -> Result<Response, PageError> {
+    panel::retract(&app.house, sent.competition(), sent.panel.id, sent.seat, sent.id("id")?).await?;
+    sent.done("flash-saved")
 }
 
 /// Gives entries, by their numbers, to this panel.
-async fn take_entries(
-    frame: Frame,
-    State(app): State<App>,
-    _user: User,
-    Path((slug, id)): Path<(String, String)>,
-    Form(fields): Form<Fields>,
-) -> Result<Response, PageError> {
-    let (hall, panel, seat) = at(&app, &frame, &slug, &id).await?;
-    let words = field(&fields, "numbers").split(|c: char| !c.is_ascii_digit());
+async fn take_entries(State(app): State<App>, sent: Sent) -> Result<Response, PageError> {
+    let words = sent.field("numbers").split(|c: char| !c.is_ascii_digit());
     for number in words.filter_map(|word| word.parse().ok()) {
-        panel::take_entry(&app.house, &hall.competition, panel.id, seat, number).await?;
+        panel::take_entry(&app.house, sent.competition(), sent.panel.id, sent.seat, number).await?;
     }
-    Ok(frame.done(&page_of(&hall, &panel), "flash-saved"))
+    sent.done("flash-saved")
 }
 
-async fn act(
-    frame: Frame,
-    State(app): State<App>,
-    user: User,
-    Path((slug, id, act)): Path<(String, String, String)>,
-    Form(fields): Form<Fields>,
-) -> Result<Response, PageError> {
-    let (hall, panel, seat) = at(&app, &frame, &slug, &id).await?;
-    let (house, competition, to) = (&app.house, &hall.competition, page_of(&hall, &panel));
-    let results = format!("{}/desk/judging/{}/results", hall.base(), panel.id);
-    let (page, key) = match act.as_str() {
+/// What needs nothing but a word: rounds, the signature, publishing.
+async fn act(State(app): State<App>, sent: Sent) -> Result<Response, PageError> {
+    let (house, competition, id, seat) = (&app.house, sent.competition(), sent.panel.id, sent.seat);
+    let act: String = sent.id("act")?;
+    let key = match act.as_str() {
         "open" => {
-            assign::open(house, competition, panel.id, seat).await?;
-            (to, "flash-round-opened")
+            assign::open(house, competition, id, seat).await?;
+            "flash-round-opened"
         }
         "redraw" => {
-            assign::again(house, competition, panel.id, seat).await?;
-            (to, "flash-redrawn")
+            assign::again(house, competition, id, seat).await?;
+            "flash-redrawn"
         }
         "close" => {
-            assign::close(house, competition, panel.id, seat).await?;
-            (results, "flash-round-closed")
+            assign::close(house, competition, id, seat).await?;
+            "flash-round-closed"
         }
         "reopen" => {
-            assign::reopen(house, competition, panel.id, seat, field(&fields, "reason")).await?;
-            (to, "flash-round-reopened")
+            assign::reopen(house, competition, id, seat, sent.field("reason")).await?;
+            "flash-round-reopened"
         }
         "second-round" => {
-            let chosen = fields.iter().filter(|(name, _)| name == "entry");
+            let chosen = sent.fields.iter().filter(|(name, _)| name == "entry");
             let chosen: Vec<i64> = chosen.filter_map(|(_, number)| number.parse().ok()).collect();
-            let more = field(&fields, "more") == "yes";
-            assign::second_round(house, competition, panel.id, seat, (&chosen, more)).await?;
-            (to, "flash-second-round")
+            assign::second_round(house, competition, id, seat, (&chosen, sent.says("more"))).await?;
+            "flash-second-round"
         }
         "peek" => {
-            panel::set_peek(house, competition, panel.id, seat, field(&fields, "on") == "yes").await?;
-            (to, "flash-saved")
+            panel::set_peek(house, competition, id, seat, sent.says("on")).await?;
+            "flash-saved"
         }
         "sign" => {
-            sign(&app, (&hall, &panel, seat), &user, field(&fields, "password")).await?;
-            (results, "flash-signed")
+            sign(&app, &sent).await?;
+            "flash-signed"
         }
         "publish" => {
-            let on = field(&fields, "on") == "yes";
-            result::publish(house, competition, panel.id, seat, on).await?;
-            (results, if on { "flash-judged-published" } else { "flash-judged-unpublished" })
+            result::publish(house, competition, id, seat, sent.says("on")).await?;
+            if sent.says("on") { "flash-judged-published" } else { "flash-judged-unpublished" }
         }
         _ => return Err(PageError::not_found()),
     };
-    Ok(frame.done(&page, key))
+    match act.as_str() {
+        "close" | "sign" | "publish" => {
+            let results = format!("{}/desk/judging/{id}/results", sent.hall.base());
+            Ok(sent.frame.done(&results, key))
+        }
+        _ => sent.done(key),
+    }
 }
 
-async fn sign(
-    app: &App,
-    (hall, panel, seat): (&Hall, &Panel, Seat),
-    user: &User,
-    password: &str,
-) -> Result<(), PageError> {
-    app.limits.check(Limited::Login, &user.actor.user.to_string())?;
-    let confirmed = app.people.confirm(user.actor.user, password.to_owned()).await;
+async fn sign(app: &App, sent: &Sent) -> Result<(), PageError> {
+    app.limits.check(Limited::Login, &sent.user.actor.user.to_string())?;
+    let confirmed = app.people.confirm(sent.user.actor.user, sent.field("password").to_owned()).await;
     let confirmed = match confirmed {
         Err(PeopleError::WrongLogin) => return Err(JudgingError::WrongPassword.into()),
         other => other?,
     };
     let mut conn = app.db.read().await?;
-    let force = rubric::in_force(&mut conn, hall.competition.id).await?;
+    let force = rubric::in_force(&mut conn, sent.hall.competition.id).await?;
     let judging = force.as_ref().map(|(_, judging)| judging);
-    let around = Around::of(&mut conn, &app.boards, (&hall.competition, &hall.phases), judging).await?;
+    let around =
+        Around::of(&mut conn, &app.boards, (&sent.hall.competition, &sent.hall.phases), judging).await?;
     drop(conn);
-    result::sign(&app.house, &hall.competition, panel.id, (seat, &confirmed), &around).await?;
+    result::sign(&app.house, &sent.hall.competition, sent.panel.id, (sent.seat, &confirmed), &around).await?;
     Ok(())
 }

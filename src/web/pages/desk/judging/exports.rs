@@ -6,6 +6,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::results::Ranking;
+use crate::judging::result::Points;
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::page::Frame;
@@ -68,8 +69,8 @@ async fn ranking(
             points(entry.total),
             points(entry.judged),
             points(entry.judged_before),
-            points(entry.automatic),
-            entry.board.map(|value| value.to_string()).unwrap_or_default(),
+            points(entry.automatic.as_ref().map(Points::get)),
+            entry.board.as_ref().map(|value| value.get().to_string()).unwrap_or_default(),
             points(entry.spread),
             entry.flagged.to_string(),
             entry.sheets.to_string(),

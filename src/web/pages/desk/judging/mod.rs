@@ -3,6 +3,7 @@
 mod acts;
 mod exports;
 mod overview;
+mod reading;
 mod results;
 mod rubric_form;
 mod rubric_page;
@@ -24,6 +25,7 @@ pub(super) fn router() -> Router<App> {
         .merge(overview::router())
         .merge(acts::router())
         .merge(rubric_page::router())
+        .merge(reading::router())
         .merge(results::router())
         .merge(exports::router())
 }

@@ -103,6 +103,8 @@ struct Glance {
     entries: Vec<entries::Entry>,
     conflicts: Vec<Conflict>,
     barred: BTreeSet<(UserId, EntryId)>,
+    /// What is judged a second time, by how many.
+    again: BTreeMap<EntryId, usize>,
 }
 
 impl Glance {
@@ -113,6 +115,7 @@ impl Glance {
             entries: assign::entries_of(conn, panel).await?,
             conflicts: panel::db::conflicts(conn, panel.competition).await?,
             barred: assign::conflicts(conn, panel).await?,
+            again: assign::db::asked_again(conn, panel.id).await?,
         })
     }
 
@@ -121,21 +124,21 @@ impl Glance {
         wanted: usize,
         (titles, teams): (&BTreeMap<EntryId, String>, Option<&crate::scoring::board::Teams>),
     ) -> Vec<EntryView> {
-        // by entry: the latest round, and how many of it are to be marked and are submitted
-        let mut counts: BTreeMap<EntryId, (i64, usize, usize)> = BTreeMap::new();
+        // by entry: how many of its latest round are to be marked, and are submitted
+        let mut counts: BTreeMap<EntryId, (usize, usize)> = BTreeMap::new();
         for a in self.assignments.iter().filter(|a| a.state != AssignmentState::Ended) {
-            let count = counts.entry(a.entry).or_default();
-            if a.round > count.0 {
-                *count = (a.round, 0, 0);
+            if a.round == if self.again.contains_key(&a.entry) { 2 } else { 1 } {
+                let count = counts.entry(a.entry).or_default();
+                count.0 += 1;
+                count.1 += usize::from(a.state == AssignmentState::Submitted);
             }
-            count.1 += usize::from(a.round == count.0);
-            count.2 += usize::from(a.round == count.0 && a.state == AssignmentState::Submitted);
         }
         let accepted = |user: &UserId| {
             self.judges.iter().any(|judge| judge.user == *user && judge.state == JudgeState::Accepted)
         };
         let view = |entry: &entries::Entry| {
-            let (round, all, done) = counts.get(&entry.id).copied().unwrap_or_default();
+            let (all, done) = counts.get(&entry.id).copied().unwrap_or_default();
+            let again = self.again.get(&entry.id).copied();
             let barred = self.barred.iter().filter(|(user, other)| *other == entry.id && accepted(user));
             EntryView {
                 number: entry.number,
@@ -143,9 +146,9 @@ impl Glance {
                 team: teams.and_then(|teams| teams.get(&entry.team)).map(|team| team.name.clone()),
                 all,
                 done,
-                wanted,
+                wanted: again.unwrap_or(wanted),
                 conflicts: barred.count(),
-                second: round > 1,
+                second: again.is_some(),
             }
         };
         self.entries.iter().map(view).collect()
@@ -235,8 +238,12 @@ async fn page(
         None => entries::submitted(&mut *app.db.read().await?, court.hall.competition.id).await?.len(),
     };
     let total = part.entries.len();
-    let first = wanted.page.saturating_mul(PAGE).min(total);
+    let from = wanted.page.saturating_mul(PAGE).min(total);
     let accepted = part.judges.iter().filter(|judge| judge.state == JudgeState::Accepted.as_str()).count();
+    // in a second round, those that were chosen for it
+    let first = court.panel.as_ref().is_none_or(|panel| panel.round == 1);
+    let short = |entry: &&EntryView| (first || entry.second) && entry.all < entry.wanted;
+    let short = part.entries.iter().filter(short).count();
     let declared = court.hall.competition.definition.judging.as_ref();
     let differs = declared.is_some_and(|declared| court.force.as_ref().is_some_and(|(_, f)| f != declared));
     court
@@ -248,14 +255,14 @@ async fn page(
         .with("chair", &court.seat.is_some_and(|seat| seat.chair))
         .with("judges", &part.judges)
         .with("accepted", &accepted)
-        .with("entries", &part.entries[first..total.min(first + PAGE)])
+        .with("entries", &part.entries[from..total.min(from + PAGE)])
         .with("total", &total)
         .with("page", &wanted.page)
         .with("page_size", &PAGE)
         .with("waiting", &waiting)
         .with("done", &part.round.0)
         .with("all", &part.round.1)
-        .with("short", &part.entries.iter().filter(|entry| !entry.second && entry.all < entry.wanted).count())
+        .with("short", &short)
         .with("conflicts", &part.conflicts)
         .with("found", &found)
         .with("q", &wanted.q)
@@ -292,9 +299,11 @@ async fn shown_minutes(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, PageError> {
     let court = Court::enter(&app, &frame, &slug, &id).await?;
-    let panel = court.panel.clone().ok_or_else(PageError::not_found)?;
+    let (Some(panel), Some(seat)) = (court.panel.clone(), court.seat) else {
+        return Err(PageError::not_found());
+    };
     let mut conn = app.db.read().await?;
-    let mut all = minutes::db::all(&mut conn, panel.id).await?;
+    let mut all = minutes::shown(&mut conn, &panel, seat, court.blind()).await?;
     let broken = minutes::broken(&mut conn, panel.id).await?;
     let judges = panel::db::judges(&mut conn, panel.id).await?;
     drop(conn);
@@ -305,6 +314,9 @@ async fn shown_minutes(
     let actors: Vec<UserId> = actors.collect::<BTreeSet<_>>().into_iter().collect();
     let logins = app.people.logins(&actors).await?;
     let who = |actor: &str| {
+        if actor == minutes::TEAM {
+            return frame.say("minute-team", &vec![]);
+        }
         let user = actor.parse::<crate::audit::Actor>().ok().and_then(|actor| actor.user());
         let judge = user.and_then(|user| judges.iter().find(|judge| judge.user == user));
         let login = user.and_then(|user| logins.get(&user));
