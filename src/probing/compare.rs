@@ -1,6 +1,7 @@
 //! Compares an answer with what is expected of it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use sha2::{Digest as _, Sha256};
@@ -18,7 +19,7 @@ const BEFORE: usize = 80;
 const SCHEMA_FAULTS: usize = 3;
 
 /// One expectation that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unmet {
     /// What was looked at: `status`, `header`, `json`, `schema`, `body`, `digest`, `latency` or `capture`.
     pub what: String,

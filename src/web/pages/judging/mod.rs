@@ -1,5 +1,6 @@
 //! Judging as judges see it: where they judge, what is theirs to mark, the sheet of an entry.
 
+mod app;
 mod explain;
 mod marking;
 mod mine;
@@ -12,5 +13,5 @@ use crate::web::App;
 pub(in crate::web) use sheet_view::{criteria, number};
 
 pub(super) fn router() -> Router<App> {
-    Router::new().merge(mine::router()).merge(marking::router())
+    Router::new().merge(mine::router()).merge(marking::router()).merge(app::router())
 }
