@@ -7,6 +7,7 @@ use reqwest::Method;
 use reqwest::multipart::Form;
 use serde_json::Value;
 use shuyu::audit::{self, Filter};
+use shuyu::contest::definition::Definition;
 use shuyu::people::{By, Role};
 
 use super::support::contest::bundle_in;
@@ -667,7 +668,18 @@ async fn a_rubric_alone_asks_for_entries_everywhere() {
     scene.act(org, "open", &[]).await.is(303);
     let number = theirs(scene.chair()).await[0];
     scene.chair().get(&format!("{JUDGE}/{number}")).await.ok().has("实用性").lacks("先生 制作");
-    // what the bundle says is said once more when it is exported and read again
-    let bundle = org.get(&format!("{C}/desk/bundle")).await.ok();
-    bundle.has("judging");
+    // a later bundle that says nothing of judging takes nothing away: the rubric in force stays
+    let mut tx = scene.app.app.db.begin().await.unwrap();
+    let found = shuyu::contest::db::by_slug(&mut tx, "small").await.unwrap().unwrap();
+    let definition = Definition { judging: None, ..found.definition.clone() };
+    let text = serde_json::to_string(&definition).unwrap();
+    sqlx::query("UPDATE competitions SET definition = $1 WHERE id = $2")
+        .bind(text)
+        .bind(found.id.to_string())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    alice.get(&format!("{C}/entry")).await.ok().has("晚点地图");
+    scene.chair().get(&format!("{JUDGE}/{number}")).await.ok().has("实用性");
 }
