@@ -1,10 +1,10 @@
 //! Compares an answer with what is expected of it.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use super::answer::Answer;
 use super::fill::{Bindings, FillError, Template, fill_json, fill_number};

@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 use super::SandboxError;
 use super::cgroup::Layout;
 use super::label::Owner;
-use super::profile::GVISOR;
 use super::printed::Heard;
+use super::profile::GVISOR;
 use super::run_relay::Listening;
 use super::shelf::Shelf;
 use super::tmpfs::{SharedDir, Staging};
@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn gvisor_reaches_the_host_only_where_it_is_told_to() {
-        let with = |args: &[&str]| joins("runsc", &args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
+        let with =
+            |args: &[&str]| joins("runsc", &args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
         assert!(joins("runc", &[]));
         for not in [
             vec![],

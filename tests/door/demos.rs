@@ -245,14 +245,16 @@ async fn an_app_that_does_not_start_says_why_to_its_team() {
 }
 
 /// A rubric, and nothing else about entries.
-const JUDGED: &str = ", judging: {rubric: {criteria: [{key: use, title: Use, weight: 1}]}, judges_per_entry: 2}";
+const JUDGED: &str =
+    ", judging: {rubric: {criteria: [{key: use, title: Use, weight: 1}]}, judges_per_entry: 2}";
 const JUDGING: &str = "/competitions/apps/judging";
 const PANEL: &str = "/competitions/apps/desk/judging/main";
 
 /// Writes an entry about a submission and hands it in; gives its number.
 async fn entry_about(app: &TestApp, team: &Browser, id: SubmissionId) -> i64 {
     let page = team.get("/competitions/apps/entry").await.ok();
-    let seen = page.body.split("name=\"seen\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let seen =
+        page.body.split("name=\"seen\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let form = Form::new().text("title", "晚点问答").text("summary", "查询晚点").text("seen", seen);
     let form = form.text("submission", id.to_string()).text("do", "submit");
     team.send(Method::POST, "/competitions/apps/entry/save", &[], |r| r.multipart(form)).await.is(303);
@@ -293,7 +295,13 @@ async fn judges_try_an_app_blind_and_each_alone_while_it_is_theirs_to_mark() {
     let id = handed_in(&app, &alice, APP).await;
     let number = entry_about(&app, &alice.browser, id).await;
     // the team sees what the judges will find
-    alice.browser.get("/competitions/apps/entry/preview").await.ok().has(&address(id)).has("评委在这里会看到");
+    alice
+        .browser
+        .get("/competitions/apps/entry/preview")
+        .await
+        .ok()
+        .has(&address(id))
+        .has("评委在这里会看到");
     let jia = judge(&app, &organizer, ("jia", "yes", true)).await;
     let yin = judge(&app, &organizer, ("yin", "", true)).await;
     let asked = judge(&app, &organizer, ("bing", "", false)).await;

@@ -105,7 +105,8 @@ impl Reader<'_> {
     /// Warns of dates that no phase is about.
     pub(super) fn check_entries(&mut self, definition: &Definition) {
         let usual = definition.judging.is_some().then(EntryRules::default);
-        let (Some(rules), Some(last)) = (definition.entries.as_ref().or(usual.as_ref()), definition.phases.last())
+        let (Some(rules), Some(last)) =
+            (definition.entries.as_ref().or(usual.as_ref()), definition.phases.last())
         else {
             return;
         };

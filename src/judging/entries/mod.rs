@@ -21,10 +21,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::rubric;
 use self::mask::Names;
 use self::pdf::PdfError;
 use self::picture::PictureError;
+use super::rubric;
 use crate::contest::definition::{Definition, EntryPart, EntryRules};
 use crate::contest::model::{Competition, Phase};
 use crate::ids::{CompetitionId, EntryId, TeamId};

@@ -119,8 +119,7 @@ impl Trying {
             return Ok(frame.go(&self.address));
         };
         let hosts = hosts::alive(app, &mut *app.db.read().await?).await?;
-        let host =
-            hosts.iter().find(|host| Some(&host.name) == demo.host.as_ref() && !host.door.is_shared());
+        let host = hosts.iter().find(|host| Some(&host.name) == demo.host.as_ref() && !host.door.is_shared());
         let unreachable = || PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "demo-unreachable");
         let door = &host.ok_or_else(unreachable)?.door;
         let secret = ticket::make(&app.house, &demo, (self.user, user.session)).await?;

@@ -34,11 +34,7 @@ pub(super) async fn opened(conn: &mut Connection, hall: &Hall) -> Result<Vec<Sub
 }
 
 /// The same as the pages list them.
-pub(super) async fn lines(
-    app: &App,
-    conn: &mut Connection,
-    hall: &Hall,
-) -> Result<Vec<AppLine>, PageError> {
+pub(super) async fn lines(app: &App, conn: &mut Connection, hall: &Hall) -> Result<Vec<AppLine>, PageError> {
     let opened = opened(conn, hall).await?;
     if opened.is_empty() {
         return Ok(Vec::new());

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::airlock::{Cleared, Public, lane1};
 use super::apps;
+use crate::airlock::{Cleared, Public, lane1};
 use crate::contest::definition::{Column, EntryRules, FactQuestion, Sorting, Task};
 use crate::contest::entry;
 use crate::contest::model::{self, Competition, ParticipantState, Phase, PhaseTime, Registration, Team};

@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::page::version_views;
 use super::super::demo;
+use super::page::version_views;
 use super::{best, desk, own_team, rules};
 use crate::contest::entry::db as entry_db;
 use crate::contest::model::Team;
