@@ -26,12 +26,10 @@ use crate::contest::entry::db as entry_db;
 use crate::contest::model::{Competition, Phase, Task};
 use crate::ids::SubmissionId;
 use crate::lab::shown;
-use crate::probing::report::ProbeReport;
 use crate::scoring::leaderboard::Scores;
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Connection, ObjectKey};
 use crate::submission::actions::ActionError;
-use crate::submission::book::Book;
 use crate::submission::model::{Aim, Kind, Origin, Run, RunState, State as Stage, Submission};
 use crate::submission::{actions, db as submission_db, queue, topic};
 use crate::web::App;
@@ -45,7 +43,6 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(nominate, withdraw))
         .routes(routes!(choose, unchoose))
         .routes(routes!(file))
-        .routes(routes!(probes))
         .routes(routes!(events))
 }
 
@@ -501,66 +498,6 @@ async fn file(State(app): State<App>, theirs: Theirs) -> Answer<Response> {
         attachment(&s.file_name),
     ];
     Ok((headers, Body::from_stream(ReaderStream::new(reader))).into_response())
-}
-
-/// What came of the public probes of a run.
-#[derive(Serialize, ToSchema)]
-pub(super) struct RunProbes {
-    /// The run.
-    pub run: Uuid,
-    /// The task's index.
-    #[schema(example = 0)]
-    pub task: i64,
-    /// `score`, `rescore`, `trial`, `twin` or, for organizers, `dry_run`.
-    #[schema(example = "score")]
-    pub purpose: &'static str,
-    /// The public probes, in the order in which they were asked.
-    pub probes: Vec<ProbeReport>,
-    /// How many hidden probes there are beside them, of which nothing is told one by one.
-    #[schema(example = 10)]
-    pub hidden: usize,
-}
-
-/// The reports of a submission's runs.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ProbesView {
-    /// One for each run that left a report.
-    pub runs: Vec<RunProbes>,
-}
-
-/// What came of an app's public probes.
-///
-/// Each with its requests and in what the answers were not as expected. Where there are hidden probes too, it
-/// is told with the outcome; nothing is told of an app that read hidden input. Empty for anything but an app.
-#[utoipa::path(
-    get, path = "/submissions/{id}/probes", tag = "submissions", security(("token" = [])),
-    params(("id" = Uuid, Path, description = "the submission")),
-    responses((status = 200, body = ProbesView))
-)]
-async fn probes(State(app): State<App>, theirs: Theirs) -> Answer<Json<ProbesView>> {
-    let Theirs { here, phase, submission } = &theirs;
-    let mut conn = app.db.read().await?;
-    let tasks = contest_db::tasks_of_phase(&mut conn, phase.id).await?;
-    let runs = queue::db::of_submission(&mut conn, submission.id).await?;
-    drop(conn);
-    let book = Book { submission, phase, tasks: &tasks, runs: &runs };
-    let (mut views, mut shown) = (Vec::new(), 0);
-    for run in runs.iter().filter(|run| here.is_organizer() || book.shows_report(run)) {
-        let Some((report, size)) = run.read_report(&app.house.objects).await? else { continue };
-        let task = tasks.iter().find(|task| task.id == run.task);
-        shown += size;
-        views.push(RunProbes {
-            run: run.id.0,
-            task: task.map_or(-1, |task| task.definition.index),
-            purpose: run.purpose.as_str(),
-            probes: report.probes,
-            hidden: report.hidden,
-        });
-    }
-    if !here.is_organizer() {
-        shown::count(&app.house, app.keeper.as_ref(), submission, shown).await?;
-    }
-    Ok(Json(ProbesView { runs: views }))
 }
 
 /// Listen to a submission's events (Server-Sent Events).
