@@ -179,3 +179,7 @@ fault-picture-pixels = The picture has { $width } × { $height } pixels; at most
 fault-pictures-too-many = At most { $most } pictures; remove one first.
 fault-pdf-kind = This is no PDF file. Export it as PDF, or write the report as text.
 fault-pdf-cut-off = The PDF file is cut off; export it anew.
+entry-app-preview = The judges find a button “Try the app” here and try it as you can:
+entry-app-unblinds = What the app itself shows is not blotted out: let it name neither your team nor its members.
+entry-app-no-file = The entry is about an app that cannot be started any more: its file is not kept.
+entry-app-not-accepted = The entry is about an app that cannot be started: it was not accepted.

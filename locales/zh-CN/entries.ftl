@@ -179,3 +179,7 @@ fault-picture-pixels = 图片有 { $width } × { $height } 像素，超过 { $mo
 fault-pictures-too-many = 最多 { $most } 张图片，请先移除。
 fault-pdf-kind = 这不是 PDF 文件。请导出为 PDF，或直接用文字书写。
 fault-pdf-cut-off = PDF 文件不完整，请重新导出。
+entry-app-preview = 评委在这里会看到“试用应用”按钮，试用方式与你们相同：
+entry-app-unblinds = 应用自己显示的内容不会被隐去：请不要让它出现团队或成员的名字。
+entry-app-no-file = 作品所附的应用已无法启动：文件已不保存。
+entry-app-not-accepted = 作品所附的应用无法启动：提交没有被接受。

@@ -91,6 +91,9 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
         clock: house.clock.clone(),
     })
     .await?;
+    if let Err(error) = engine.check_relay() {
+        tracing::warn!(%error, "apps that are submitted will fail here, without using quota");
+    }
     let images = ImageTable::with(settings.images.clone());
     let scorer = std::env::current_exe().context("cannot find our own binary, which scores")?;
     let gpus = settings.sandboxes.gpu_grants();
@@ -100,7 +103,8 @@ pub async fn carrier(settings: &Settings, house: House, instance: &str) -> Resul
 /// The keeper of this worker's sandboxes, where browsers can reach them.
 ///
 /// # Errors
-/// When the directories for homes, data and sockets cannot be made.
+/// When the directories for homes, data and sockets cannot be made. Where the engine's runtime lets no relay in,
+/// there is none, and the log says why.
 pub async fn keeper(
     settings: &Settings,
     carrier: &Carrier,
@@ -108,6 +112,10 @@ pub async fn keeper(
     limits: &Arc<Limits>,
 ) -> Result<Option<Keeper>> {
     if Door::of(settings).is_none() || settings.sandboxes.places == 0 {
+        return Ok(None);
+    }
+    if let Err(error) = carrier.engine.check_relay() {
+        tracing::warn!(%error, "this worker holds neither sandboxes nor apps to try");
         return Ok(None);
     }
     let work_dir = absolute(&settings.work_dir)?;

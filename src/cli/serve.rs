@@ -167,7 +167,11 @@ fn docker_check(carrier: &Carrier) -> Check {
             for image in carrier.images.local_images() {
                 carrier.engine.check_image(image).await.map_err(|e| e.to_string())?;
             }
-            Ok("the engine answers and has the images".to_owned())
+            let line = "the engine answers and has the images";
+            Ok(match carrier.engine.check_relay() {
+                Ok(()) => line.to_owned(),
+                Err(without) => format!("{line}; {without}"),
+            })
         }
     })
 }

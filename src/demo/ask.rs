@@ -4,7 +4,7 @@ use super::db;
 use super::model::{Demo, State};
 use crate::audit::{self, Actor, Entry};
 use crate::house::House;
-use crate::ids::{SandboxId, UserId};
+use crate::ids::{EntryId, SandboxId, UserId};
 use crate::store::{Connection, StoreError, events};
 use crate::submission::model::{Origin, Submission};
 
@@ -36,13 +36,20 @@ pub(super) async fn announce(conn: &mut Connection, house: &House, id: SandboxId
     events::publish(conn, house.clock.now(), (&topic(id), "state"), &payload).await
 }
 
-/// Starts a submission's app for somebody who may try it; gives the one that is open where there is one.
+/// Starts a submission's app for somebody who may try it; gives the one that is open where there is one. A judge
+/// says which entry they judge, and has one of their own.
 ///
 /// # Errors
 /// [`AskError::TooMany`], [`AskError::Store`].
-pub async fn open(house: &House, submission: &Submission, user: UserId) -> Result<Demo, AskError> {
+pub async fn open(
+    house: &House,
+    submission: &Submission,
+    user: UserId,
+    judging: Option<EntryId>,
+) -> Result<Demo, AskError> {
     let mut tx = house.db.begin().await?;
-    let open = db::latest(&mut tx, submission.id).await?.filter(|demo| !demo.state.is_over());
+    let own = judging.map(|_| user);
+    let open = db::latest(&mut tx, submission.id, own).await?.filter(|demo| !demo.state.is_over());
     if let Some(open) = open {
         return Ok(open);
     }
@@ -57,6 +64,7 @@ pub async fn open(house: &House, submission: &Submission, user: UserId) -> Resul
         state: State::Waiting,
         host: None,
         requested_by: user,
+        entry: judging,
         requested_at: now,
         ready_at: None,
         active_at: None,
@@ -68,7 +76,7 @@ pub async fn open(house: &House, submission: &Submission, user: UserId) -> Resul
     };
     if !db::insert(&mut tx, &demo).await? {
         // somebody else of the team was quicker
-        let open = db::latest(&mut tx, submission.id).await?;
+        let open = db::latest(&mut tx, submission.id, own).await?;
         return Ok(open.unwrap_or(demo));
     }
     let entry = Entry::new(now, Actor::User(user), "demo.opened", ("demo", demo.id))

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::model::{Demo, State};
-use crate::ids::{SandboxId, SessionId, SubmissionId, UserId};
+use crate::ids::{EntryId, SandboxId, SessionId, SubmissionId, UserId};
 use crate::store::{Connection, Row, StoreError};
 
 fn demo(row: &AnyRow) -> Result<Demo, StoreError> {
@@ -16,6 +16,7 @@ fn demo(row: &AnyRow) -> Result<Demo, StoreError> {
         state: row.parsed("state")?,
         host: row.text_or_null("host")?,
         requested_by: row.parsed("requested_by")?,
+        entry: row.parsed_or_null("entry_id")?,
         requested_at: row.time("requested_at")?,
         ready_at: row.time_or_null("ready_at")?,
         active_at: row.time_or_null("active_at")?,
@@ -27,11 +28,17 @@ fn demo(row: &AnyRow) -> Result<Demo, StoreError> {
     })
 }
 
-/// Adds one that waits; false when the submission has one already.
+/// Whose alone a demo is, as it is kept.
+fn judge(judge: Option<UserId>) -> String {
+    judge.map(|judge| judge.to_string()).unwrap_or_default()
+}
+
+/// Adds one that waits; false when the submission has one already, shared or of the same judge.
 pub(super) async fn insert(conn: &mut Connection, demo: &Demo) -> Result<bool, StoreError> {
     let done = sqlx::query(
-        "INSERT INTO demos (id, submission_id, competition_id, state, requested_by, requested_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (submission_id) WHERE ended_at IS NULL DO NOTHING",
+        "INSERT INTO demos (id, submission_id, competition_id, state, requested_by, requested_at, entry_id, judge) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (submission_id, judge) WHERE ended_at IS NULL DO NOTHING",
     )
     .bind(demo.id.to_string())
     .bind(demo.submission.to_string())
@@ -39,6 +46,8 @@ pub(super) async fn insert(conn: &mut Connection, demo: &Demo) -> Result<bool, S
     .bind(demo.state.as_str())
     .bind(demo.requested_by.to_string())
     .bind(demo.requested_at.as_millisecond())
+    .bind(demo.entry.map(|entry| entry.to_string()))
+    .bind(judge(demo.judge()))
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -51,12 +60,17 @@ pub async fn by_id(conn: &mut Connection, id: SandboxId) -> Result<Option<Demo>,
     row.as_ref().map(demo).transpose()
 }
 
-/// The newest of a submission, over or not.
-pub async fn latest(conn: &mut Connection, submission: SubmissionId) -> Result<Option<Demo>, StoreError> {
+/// The newest of a submission, over or not: that of a judge, or the one that is shared.
+pub async fn latest(
+    conn: &mut Connection,
+    submission: SubmissionId,
+    of: Option<UserId>,
+) -> Result<Option<Demo>, StoreError> {
     let row = sqlx::query(
-        "SELECT * FROM demos WHERE submission_id = $1 ORDER BY requested_at DESC, id DESC LIMIT 1",
+        "SELECT * FROM demos WHERE submission_id = $1 AND judge = $2 ORDER BY requested_at DESC, id DESC LIMIT 1",
     )
     .bind(submission.to_string())
+    .bind(judge(of))
     .fetch_optional(conn)
     .await?;
     row.as_ref().map(demo).transpose()
@@ -259,15 +273,16 @@ pub(super) async fn insert_visit(
     Ok(())
 }
 
-/// Whose visit a cookie is: somebody whose session on the main site, in which they came, goes on.
+/// Whose visit a cookie is, and the entry that they came to judge: somebody whose session on the main site, in
+/// which they came, goes on.
 pub(super) async fn visitor(
     conn: &mut Connection,
     digest: &str,
     demo: SandboxId,
     now: Timestamp,
-) -> Result<Option<UserId>, StoreError> {
+) -> Result<Option<(UserId, Option<EntryId>)>, StoreError> {
     let row = sqlx::query(
-        "SELECT v.user_id AS user_id FROM demo_visits v \
+        "SELECT v.user_id AS user_id, d.entry_id AS entry_id FROM demo_visits v \
          JOIN demos d ON d.id = v.demo_id AND d.ended_at IS NULL \
          JOIN users u ON u.id = v.user_id AND u.disabled_at IS NULL \
          WHERE v.digest = $1 AND v.demo_id = $2 AND v.expires_at > $3 AND EXISTS \
@@ -279,7 +294,7 @@ pub(super) async fn visitor(
     .bind(now.as_millisecond())
     .fetch_optional(conn)
     .await?;
-    row.map(|row| row.parsed("user_id")).transpose()
+    row.map(|row| Ok((row.parsed("user_id")?, row.parsed_or_null("entry_id")?))).transpose()
 }
 
 /// Forgets tickets and visits that are over.

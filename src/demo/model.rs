@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::contest::model::word;
-use crate::ids::{CompetitionId, SandboxId, SubmissionId, UserId};
+use crate::ids::{CompetitionId, EntryId, SandboxId, SubmissionId, UserId};
 
 /// How long nobody may do anything before it is stopped.
 pub const IDLE: Duration = Duration::from_secs(15 * 60);
@@ -50,6 +50,9 @@ pub struct Demo {
     pub host: Option<String>,
     /// Who asked for it.
     pub requested_by: UserId,
+    /// The entry that who asked for it judges, where it is theirs alone; none where it is shared by all who may
+    /// try it.
+    pub entry: Option<EntryId>,
     /// When.
     pub requested_at: Timestamp,
     /// When the app answered first.
@@ -67,4 +70,11 @@ pub struct Demo {
     pub reason: String,
     /// The same in words, with what its team may read of the app's output.
     pub detail: String,
+}
+
+impl Demo {
+    /// The judge whose own it is.
+    pub fn judge(&self) -> Option<UserId> {
+        self.entry.map(|_| self.requested_by)
+    }
 }

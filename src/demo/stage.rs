@@ -63,6 +63,8 @@ pub(super) struct Running {
     pub(super) gauge: Arc<Gauge>,
     pub(super) port: u16,
     pub(super) submission: Submission,
+    /// Whether it is a judge's own.
+    pub(super) judged: bool,
 }
 
 /// The way to an app that runs here.
@@ -299,7 +301,7 @@ impl Stage {
     }
 
     /// Writes down what an app has shown. What was handed in from inside a sandbox counts as content shown of
-    /// that.
+    /// that; but not what a judge saw, which is no business of the team's.
     async fn meter_one(&self, id: SandboxId) -> Result<(), StoreError> {
         let Some(running) = self.running().get(&id).cloned() else { return Ok(()) };
         let taken = running.gauge.take();
@@ -310,6 +312,9 @@ impl Stage {
         let mut tx = house.db.begin().await?;
         db::add_shown(&mut tx, id, taken.shown, taken.active_at).await?;
         tx.commit().await?;
+        if running.judged {
+            return Ok(());
+        }
         shown::count(house, None, &running.submission, taken.shown).await
     }
 }

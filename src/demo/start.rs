@@ -127,7 +127,8 @@ impl Stage {
         }
         let gauge = Arc::new(Gauge::new(0, self.means().carrier.house.clock.now()));
         gauge.active(self.means().carrier.house.clock.now());
-        Ok(Running { sandbox, relay, gauge, port: manifest.port, submission: about.submission })
+        let (port, submission) = (manifest.port, about.submission);
+        Ok(Running { sandbox, relay, gauge, port, submission, judged: demo.entry.is_some() })
     }
 
     async fn about(&self, demo: &Demo) -> Result<About, NotStarted> {

@@ -10,6 +10,7 @@ use super::model::Demo;
 use crate::crypto::Sm3Digest;
 use crate::house::House;
 use crate::ids::{SandboxId, SessionId, UserId};
+use crate::judging::panel;
 use crate::store::{Connection, StoreError};
 
 /// How long a ticket may be on its way.
@@ -58,7 +59,8 @@ pub async fn redeem(
     Ok(Some((visit, ends)))
 }
 
-/// Whose visit a secret is of.
+/// Whose visit a secret is of. A judge's ends with their part in judging: where they resign, declare a conflict,
+/// the entry is withdrawn or the round closed.
 ///
 /// # Errors
 /// When the database fails.
@@ -68,5 +70,8 @@ pub async fn visitor(
     secret: &str,
     now: Timestamp,
 ) -> Result<Option<UserId>, StoreError> {
-    db::visitor(conn, &digest(secret), id, now).await
+    match db::visitor(conn, &digest(secret), id, now).await? {
+        Some((user, Some(entry))) => Ok(panel::marks_now(conn, entry, user).await?.then_some(user)),
+        visit => Ok(visit.map(|(user, _)| user)),
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// A whole answer.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ impl Answer {
 }
 
 /// Why a request has no answer that can be compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum AskError {
     /// Nothing listens on the port any more.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use super::answer::Answer;
 use super::fill::{Bindings, FillError, Template, fill_json, fill_number};
@@ -18,7 +19,7 @@ const BEFORE: usize = 80;
 const SCHEMA_FAULTS: usize = 3;
 
 /// One expectation that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unmet {
     /// What was looked at: `status`, `header`, `json`, `schema`, `body`, `digest`, `latency` or `capture`.
     pub what: String,

@@ -5,10 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A class of answers by the time from sending a request to the end of its answer. The order is that of
 /// time; as a leaderboard value a class is its number, 0 for the fastest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub enum LatencyClass {
     /// Within 10 ms.
     #[serde(rename = "10ms")]

@@ -2,6 +2,7 @@
 //! expected. Kept as one JSON document of a run.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::answer::AskError;
 use super::compare::Unmet;
@@ -28,11 +29,12 @@ pub struct Report {
 }
 
 /// What came of one probe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProbeReport {
     /// Its name; of one that is drawn several times with the number of the draw, from 1.
     pub name: String,
     /// What it looks for, by locale tag.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub title: Texts,
     /// Its group; empty for none.
     pub group: String,
@@ -47,7 +49,7 @@ pub struct ProbeReport {
 }
 
 /// One request and what is to be said of its answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepReport {
     /// The method.
     pub method: String,

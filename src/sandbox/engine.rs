@@ -12,6 +12,7 @@ use super::SandboxError;
 use super::cgroup::Layout;
 use super::label::Owner;
 use super::printed::Heard;
+use super::profile::GVISOR;
 use super::run_relay::Listening;
 use super::shelf::Shelf;
 use super::tmpfs::{SharedDir, Staging};
@@ -58,6 +59,8 @@ pub(super) struct Inner {
     pub(super) docker: Docker,
     pub(super) settings: SandboxSettings,
     pub(super) layout: Layout,
+    /// Whether the relay in a container can reach the host.
+    joins: bool,
     /// Processors of the machine.
     pub(super) cpus: f64,
     pub(super) tracker: TaskTracker,
@@ -85,16 +88,18 @@ impl Engine {
         let docker = docker.map_err(lost)?.negotiate_version().await.map_err(lost)?;
         let info = docker.info().await.map_err(lost)?;
         let runtimes = info.runtimes.unwrap_or_default();
-        if !runtimes.contains_key(&settings.runtime) {
+        let Some(runtime) = runtimes.get(&settings.runtime) else {
             let mut names: Vec<String> = runtimes.into_keys().collect();
             names.sort_unstable();
             let available = names.join(", ");
             return Err(SandboxError::RuntimeMissing { runtime: settings.runtime, available });
-        }
+        };
+        let joins = joins(&settings.runtime, runtime.runtime_args.as_deref().unwrap_or_default());
         let v2 = info.cgroup_version.is_some_and(|version| version.to_string() == "2");
         let systemd = info.cgroup_driver.is_some_and(|driver| driver.to_string() == "systemd");
         let inner = Inner {
             layout: Layout::new(v2, systemd, &settings.instance),
+            joins,
             cpus: info.ncpu.map_or(1.0, |count| count as f64),
             docker,
             settings,
@@ -113,6 +118,18 @@ impl Engine {
     /// [`SandboxError::EngineLost`].
     pub async fn ping(&self) -> Result<(), SandboxError> {
         self.0.docker.ping().await.map(drop).map_err(|error| SandboxError::engine("answer a ping", error))
+    }
+
+    /// Whether the relay in a container can reach the host: without it there are neither apps nor interactive
+    /// sandboxes.
+    ///
+    /// # Errors
+    /// [`SandboxError::NoRelay`].
+    pub fn check_relay(&self) -> Result<(), SandboxError> {
+        match self.0.joins {
+            true => Ok(()),
+            false => Err(SandboxError::NoRelay { runtime: self.0.settings.runtime.clone() }),
+        }
     }
 
     /// Whether a local image is there.
@@ -176,5 +193,54 @@ impl Engine {
     /// Where every mount for a run is made.
     pub(super) fn runs(&self) -> PathBuf {
         self.0.settings.work_dir.join("runs")
+    }
+}
+
+/// Whether a container of a runtime that is registered with these arguments can dial a unix socket of the host.
+/// gVisor's kernel does so where it is told to alone: `--host-uds` (`open` or `all`), in older builds
+/// `--fsgofer-host-uds`.
+fn joins(runtime: &str, args: &[String]) -> bool {
+    let said = args.iter().enumerate().rev().find_map(|(place, arg)| {
+        let flag = arg.trim_start_matches('-');
+        let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+        match name {
+            "host-uds" => {
+                let value = value.or_else(|| args.get(place + 1).map(String::as_str));
+                Some(matches!(value, Some("open" | "all")))
+            }
+            "fsgofer-host-uds" => Some(!matches!(value, Some("false" | "0"))),
+            _ => None,
+        }
+    });
+    runtime != GVISOR || said.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joins;
+
+    #[test]
+    fn gvisor_reaches_the_host_only_where_it_is_told_to() {
+        let with =
+            |args: &[&str]| joins("runsc", &args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
+        assert!(joins("runc", &[]));
+        for not in [
+            vec![],
+            vec!["--platform=ptrace", "--network=none"],
+            vec!["--host-uds=none"],
+            vec!["--host-uds=create"],
+            vec!["--host-uds=open", "--host-uds=none"],
+            vec!["--fsgofer-host-uds=false"],
+        ] {
+            assert!(!with(&not), "{not:?}");
+        }
+        for told in [
+            vec!["--network=none", "--host-uds=open"],
+            vec!["-host-uds=all"],
+            vec!["--host-uds", "open", "--network=none"],
+            vec!["--fsgofer-host-uds"],
+        ] {
+            assert!(with(&told), "{told:?}");
+        }
     }
 }

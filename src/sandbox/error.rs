@@ -64,6 +64,16 @@ pub enum SandboxError {
         /// The engine's runtimes, separated by commas.
         available: String,
     },
+    /// The runtime lets nothing in a container reach the socket that its relay is to dial.
+    #[error(
+        "the container runtime {runtime} lets no connection into a container, so that neither apps nor interactive \
+         sandboxes can run on this machine; add \"--host-uds=open\" to its runtimeArgs in /etc/docker/daemon.json (a \
+         build newer than Debian 12's) and have the engine read it (systemctl reload docker), or set SHUYU_RUNTIME=runc"
+    )]
+    NoRelay {
+        /// The runtime of the configuration.
+        runtime: String,
+    },
     /// The engine's or our own disk is full.
     #[error(
         "no space left on the device ({what}); free some (docker system df, df -h) and the run is repeated"

@@ -34,7 +34,8 @@
 //! A paused container answers nothing, and [`Relay::open`] says [`RelayError::Silent`]; the
 //! connections there are wait as they stand, for hours. When the host's side is dropped (a service
 //! restart) its connections end, the container goes on, and the next [`Relay::listen`] on the same
-//! directory is connected within a moment. gVisor needs `--host-uds=open` for any of this.
+//! directory is connected within a moment. gVisor needs `--host-uds=open` for any of this
+//! ([`super::Engine::check_relay`]).
 
 mod listen;
 mod stream;

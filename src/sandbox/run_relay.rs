@@ -33,9 +33,10 @@ impl Engine {
     /// Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// [`SandboxError::Host`] when the socket cannot be made, [`SandboxError::Spec`] where the work directory's
-    /// path is too long for one.
+    /// [`SandboxError::NoRelay`] where nothing could dial it, [`SandboxError::Host`] when the socket cannot be made,
+    /// [`SandboxError::Spec`] where the work directory's path is too long for one.
     pub fn listen_for_run(&self) -> Result<RunRelay, SandboxError> {
+        self.check_relay()?;
         let name = hex::encode(Entropy.bytes::<8>());
         let area = self.relays();
         let directory = area.join(&name);

@@ -21,6 +21,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (12, "judging", include_str!("../../migrations/0012_judging.sql")),
     (13, "apps", include_str!("../../migrations/0013_apps.sql")),
     (14, "demos", include_str!("../../migrations/0014_demos.sql")),
+    (15, "demos_of_judges", include_str!("../../migrations/0015_demos_of_judges.sql")),
     (16, "second_rounds", include_str!("../../migrations/0016_second_rounds.sql")),
 ];
 

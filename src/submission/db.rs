@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::model::{Aim, Kind, Reason, State, Submission};
-use crate::ids::{PhaseId, SubmissionId, TeamId};
+use crate::ids::{CompetitionId, PhaseId, SubmissionId, TeamId};
 use crate::store::{Connection, Row, StoreError};
 
 /// Members `m` of teams who are admitted to the team's competition.
@@ -94,6 +94,21 @@ pub async fn by_id(conn: &mut Connection, id: SubmissionId) -> Result<Option<Sub
         .fetch_optional(conn)
         .await?;
     row.as_ref().map(submission).transpose()
+}
+
+/// The apps of a competition that their teams have opened to visitors, in the order in which they were handed
+/// in.
+pub async fn opened(
+    conn: &mut Connection,
+    competition: CompetitionId,
+) -> Result<Vec<Submission>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM submissions WHERE competition_id = $1 AND demo_open = 1 ORDER BY created_at, id",
+    )
+    .bind(competition.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(submission).collect()
 }
 
 /// A team's submissions to a phase, the newest first; trials too.

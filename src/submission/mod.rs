@@ -8,6 +8,7 @@
 pub mod accept;
 pub mod actions;
 pub mod app;
+pub mod book;
 pub mod command;
 pub mod db;
 pub mod desk;

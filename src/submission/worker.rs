@@ -34,6 +34,11 @@ const PAUSE: Duration = Duration::from_secs(5);
 const SWEEP: u32 = 3600;
 /// How old such a file is at least: no upload takes that long.
 const UNFINISHED: SignedDuration = SignedDuration::from_hours(24);
+/// What a team is told of a run that failed for our own fault; of an app on a machine that can run none.
+const OURS: &str =
+    "the platform failed to run it, several times over; it costs no quota and the organizer was told";
+const NO_APPS: &str = "the machine that it came to cannot run apps: its container runtime lets no connection into a \
+     container. Nothing is wrong with the app; it costs no quota and the organizer was told";
 /// How long it waits at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -190,7 +195,7 @@ impl Worker {
         };
         if attempt < most {
             self.hand_back(lease, &fault, pause_after(attempt)).await;
-        } else if let Err(error) = give_up(&self.carrier.house, lease, &fault).await {
+        } else if let Err(error) = give_up(&self.carrier.house, lease, (&fault, told_of(error))).await {
             tracing::warn!(run = %lease.run.id, %error, "the run could not be ended; its lease will run out");
         }
     }
@@ -292,7 +297,7 @@ impl Worker {
             house.ring();
         }
         for lease in &recovered.spent {
-            match give_up(house, lease, "its worker went away each time").await {
+            match give_up(house, lease, ("its worker went away each time", OURS)).await {
                 Ok(()) => {
                     tracing::error!(run = %lease.run.id, "a run was given up: its worker went away each time")
                 }
@@ -388,6 +393,14 @@ impl Worker {
 fn pause_after(attempt: i64) -> Duration {
     let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(10);
     PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+}
+
+/// What a team is told of our own failure: what holds of this machine whatever the data is.
+fn told_of(error: &RunError) -> &'static str {
+    match error {
+        RunError::Sandbox(SandboxError::NoRelay { .. }) => NO_APPS,
+        _ => OURS,
+    }
 }
 
 fn note_panic(over: Result<(), tokio::task::JoinError>) {

@@ -17,6 +17,7 @@ use crate::lab::ask::AskError;
 use crate::store::ObjectError;
 use crate::submission::accept::{AcceptError, DRY_RUNS_AT_A_TIME};
 use crate::submission::actions::ActionError;
+use crate::submission::book::ReportError;
 
 /// A time inside a text: to the minute, in UTC, which is what quotas and phases are counted in.
 pub(super) fn minute(at: Timestamp) -> Arg {
@@ -68,6 +69,22 @@ impl Explain for ExpectedError {
         match self {
             Self::Objects(error) => error.code(),
             Self::Store(error) => error.code(),
+        }
+    }
+}
+
+impl Explain for ReportError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Objects(error) => error.status(),
+            Self::Document(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Objects(error) => error.code(),
+            Self::Document(_) => "internal",
         }
     }
 }

@@ -7,6 +7,7 @@ use reqwest::Method;
 use reqwest::multipart::Form;
 use serde_json::Value;
 use shuyu::audit::{self, Filter};
+use shuyu::contest::definition::Definition;
 use shuyu::people::{By, Role};
 
 use super::support::contest::bundle_in;
@@ -644,4 +645,41 @@ async fn the_automatic_part_comes_from_the_public_board() {
     assert_eq!(total("bob"), [90.0, 80.0, 2.0]);
     assert_eq!(total("carol"), [50.0, 0.0, -1.0], "who stands on no board has nothing");
     worker.end().await;
+}
+
+#[tokio::test]
+async fn a_rubric_alone_asks_for_entries_everywhere() {
+    let scene = Scene::new(JUDGING).await;
+    let (org, alice) = (&scene.org, &scene.teams[0]);
+    // the team: a tab, its page, its preview, over the API
+    alice.get(C).await.ok().has(&format!("href=\"{C}/entry\"")).has("作品");
+    alice.get(&format!("{C}/entry")).await.ok().has("晚点地图").has("已提交");
+    alice.get(&format!("{C}/entry/preview")).await.ok().has("晚点地图").lacks("alice");
+    let program = alice.program(&alice.token("submit").await);
+    let told = program.get("/api/v1/competitions/small/entry").await.ok().json();
+    assert_eq!(told["state"], "submitted", "{told}");
+    // the organizer: on the desk, and over the API
+    org.get(&format!("{C}/desk")).await.ok().has(&format!("{C}/desk/entries")).has(DESK);
+    org.get(&format!("{C}/desk/entries")).await.ok().has("晚点地图").has("准点预报");
+    let program = org.program(&org.token("organize").await);
+    let listed = program.get("/api/v1/competitions/small/desk/entries").await.ok().json();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(3), "{listed}");
+    // the judge
+    scene.act(org, "open", &[]).await.is(303);
+    let number = theirs(scene.chair()).await[0];
+    scene.chair().get(&format!("{JUDGE}/{number}")).await.ok().has("实用性").lacks("先生 制作");
+    // a later bundle that says nothing of judging takes nothing away: the rubric in force stays
+    let mut tx = scene.app.app.db.begin().await.unwrap();
+    let found = shuyu::contest::db::by_slug(&mut tx, "small").await.unwrap().unwrap();
+    let definition = Definition { judging: None, ..found.definition.clone() };
+    let text = serde_json::to_string(&definition).unwrap();
+    sqlx::query("UPDATE competitions SET definition = $1 WHERE id = $2")
+        .bind(text)
+        .bind(found.id.to_string())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    alice.get(&format!("{C}/entry")).await.ok().has("晚点地图");
+    scene.chair().get(&format!("{JUDGE}/{number}")).await.ok().has("实用性");
 }

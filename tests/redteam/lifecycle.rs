@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::lab::{Lab, entries};
+use super::lab::{Lab, entries, on};
 
 #[tokio::test]
 async fn an_exit_code_and_both_streams_come_through() {
@@ -278,5 +278,19 @@ async fn an_engine_lost_in_the_middle_hands_the_run_back() {
     // The engine is back: the container is still there, and goes.
     assert_eq!(lab.containers().len(), 1);
     assert_eq!(lab.engine.reap(|_| false).await.expect("reaped").containers, 1);
+    lab.finish().await;
+}
+
+#[tokio::test]
+async fn a_runtime_that_lets_no_relay_in_is_known_before_anything_runs() {
+    let lab = Lab::new().await;
+    let asked = Command::new("docker").args(["info", "--format", "{{json .Runtimes}}"]).output();
+    let told = String::from_utf8(asked.expect("docker").stdout).expect("text").contains("host-uds=open");
+    let joins = on(true, told);
+    assert_eq!(lab.engine.check_relay().is_ok(), joins);
+    match lab.engine.listen_for_run() {
+        Ok(_) => assert!(joins),
+        Err(error) => assert!(!joins && error.to_string().contains("--host-uds=open"), "{error}"),
+    }
     lab.finish().await;
 }

@@ -104,7 +104,12 @@ impl Reader<'_> {
 
     /// Warns of dates that no phase is about.
     pub(super) fn check_entries(&mut self, definition: &Definition) {
-        let (Some(rules), Some(last)) = (&definition.entries, definition.phases.last()) else { return };
+        let usual = definition.judging.is_some().then(EntryRules::default);
+        let (Some(rules), Some(last)) =
+            (definition.entries.as_ref().or(usual.as_ref()), definition.phases.last())
+        else {
+            return;
+        };
         let at = self.places.entries.clone();
         if rules.closes.is_none() && last.end.is_none() {
             let problem =

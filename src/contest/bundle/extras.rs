@@ -60,8 +60,10 @@ impl Reader<'_> {
         }
         let awards = block.list("awards", &mut self.findings);
         definition.awards = awards.into_iter().map(|(_, node)| node.value.to_json()).collect();
-        self.places.entries = block.at("entries");
         definition.entries = self.entries(&mut block);
+        // a competition that is judged has entries, also where nothing is said of them
+        let asked_by = if definition.entries.is_none() { "judging" } else { "entries" };
+        self.places.entries = block.at(asked_by);
         block.finish(&mut self.findings);
         extras
     }

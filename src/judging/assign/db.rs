@@ -210,6 +210,26 @@ pub(in crate::judging) async fn marked(conn: &mut Connection, competition: Compe
         .int("n")
 }
 
+/// Whether an entry that stands is somebody's to mark in a round that is open.
+pub(in crate::judging) async fn marks_now(
+    conn: &mut Connection,
+    entry: EntryId,
+    user: UserId,
+) -> Stored<bool> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS n FROM assignments a JOIN entries e ON e.id = a.entry_id \
+         JOIN panels p ON p.id = a.panel_id AND p.round = a.round \
+         JOIN judges j ON j.panel_id = a.panel_id AND j.user_id = a.user_id \
+         WHERE a.entry_id = $1 AND a.user_id = $2 AND a.state <> 'ended' AND j.state = 'accepted' \
+         AND p.state = 'open' AND e.state = 'submitted'",
+    )
+    .bind(entry.to_string())
+    .bind(user.to_string())
+    .fetch_one(conn)
+    .await?;
+    Ok(row.int("n")? > 0)
+}
+
 /// Whether an entry is shown to somebody as a judge: it is theirs to mark, or they are in the chair of the
 /// panel that it belongs to and the panel has begun.
 pub(in crate::judging) async fn sees(conn: &mut Connection, entry: EntryId, user: UserId) -> Stored<bool> {

@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use self::mask::Names;
 use self::pdf::PdfError;
 use self::picture::PictureError;
+use super::rubric;
 use crate::contest::definition::{Definition, EntryPart, EntryRules};
 use crate::contest::model::{Competition, Phase};
 use crate::ids::{CompetitionId, EntryId, TeamId};
@@ -181,17 +182,22 @@ impl Window {
     }
 }
 
-/// What a competition asks of entries; none: it has no entries.
+/// What a competition asks of entries; none: it has no entries. A jury has something to judge, whether or not
+/// the bundle says more of it, and also where a bundle that came later says nothing of judging any more: the
+/// rubric in force stays.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn rules(
-    _conn: &mut Connection,
+    conn: &mut Connection,
     competition: &Competition,
 ) -> Result<Option<EntryRules>, StoreError> {
     let Definition { entries, judging, .. } = &competition.definition;
-    // a jury has something to judge, whether or not the bundle says more of it
-    Ok(entries.clone().or_else(|| judging.as_ref().map(|_| EntryRules::default())))
+    if entries.is_some() {
+        return Ok(entries.clone());
+    }
+    let judged = judging.is_some() || rubric::db::latest(conn, competition.id).await?.is_some();
+    Ok(judged.then(EntryRules::default))
 }
 
 /// A number that is not taken, drawn at random from a range that does not grow while it is less than half

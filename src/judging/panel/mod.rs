@@ -346,3 +346,11 @@ pub async fn may_see(
 ) -> Result<bool, StoreError> {
     assign::db::sees(conn, entry.id, user).await
 }
+
+/// Whether an entry is somebody's to mark now: it stands, is assigned to them, and its round is open.
+///
+/// # Errors
+/// When the database fails.
+pub async fn marks_now(conn: &mut Connection, entry: EntryId, user: UserId) -> Result<bool, StoreError> {
+    assign::db::marks_now(conn, entry, user).await
+}

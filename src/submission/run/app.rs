@@ -83,6 +83,8 @@ pub(super) async fn probe(
         Ok(resources) => resources,
         Err(why) => return Ok(Outcome::Rejected(Reason::new("app-resources", why))),
     };
+    // before anything is mounted for it
+    carrier.engine.check_relay()?;
     let program = match stage(carrier, job, laid, manifest).await? {
         Ok(program) => program,
         Err(reason) => return Ok(Outcome::Rejected(reason)),

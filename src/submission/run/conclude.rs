@@ -313,8 +313,13 @@ async fn settle_rescore(
 }
 
 /// Ends a run for good because of our own failure: the submission fails without using quota. Of a
-/// closed run that is told, and charged, like any other end.
-pub(crate) async fn give_up(house: &House, lease: &queue::Lease, fault: &str) -> Result<(), RunError> {
+/// closed run that is told, and charged, like any other end. `fault` is for operators and organizers, `told` for the
+/// team: nothing of that may derive from hidden data.
+pub(crate) async fn give_up(
+    house: &House,
+    lease: &queue::Lease,
+    (fault, told): (&str, &'static str),
+) -> Result<(), RunError> {
     let mut tx = house.db.begin().await?;
     let now = house.clock.now();
     let ending = queue::Ending { fault: Some(fault.to_owned()), ..queue::Ending::default() };
@@ -323,7 +328,7 @@ pub(crate) async fn give_up(house: &House, lease: &queue::Lease, fault: &str) ->
     queue::finish(&mut tx, &house.clock, lease, (RunState::Failed, run.closed), &ending).await?;
     if let Some(submission) = db::by_id(&mut tx, run.submission).await? {
         if run.purpose != Purpose::Twin {
-            give_up_submission(&mut tx, house, &submission, run).await?;
+            give_up_submission(&mut tx, house, &submission, (run, told)).await?;
         }
         let entry = Entry::new(now, Actor::System, "run.given_up", ("run", run.id))
             .competition(run.competition)
@@ -339,7 +344,7 @@ async fn give_up_submission(
     tx: &mut Tx,
     house: &House,
     submission: &Submission,
-    run: &Run,
+    (run, told): (&Run, &'static str),
 ) -> Result<(), StoreError> {
     let now = house.clock.now();
     if run.purpose != Purpose::Rescore {
@@ -352,10 +357,7 @@ async fn give_up_submission(
     if run.purpose == Purpose::Rescore {
         return settle_rescore(tx, house, submission, tick).await;
     }
-    let reason = Reason::new(
-        PLATFORM,
-        "the platform failed to run it, several times over; it costs no quota and the organizer was told",
-    );
+    let reason = Reason::new(PLATFORM, told);
     let runs = queue::db::of_submission(tx, submission.id).await?;
     if run.closed && overall(&runs, run.purpose).is_none() {
         // told with the end of the runs that are still under way

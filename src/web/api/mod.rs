@@ -15,6 +15,7 @@ mod leaderboard;
 mod me;
 mod own_sandbox;
 mod packages;
+mod probes;
 mod sandboxes;
 mod spool;
 mod submissions;
@@ -106,6 +107,7 @@ pub(super) fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(competitions::router())
         .merge(files::router())
         .merge(submissions::router())
+        .merge(probes::router())
         .merge(leaderboard::router())
         .merge(entry::router())
         .merge(tokens::router())

@@ -41,6 +41,22 @@ pub struct EntryView {
     pub demo: Option<DemoView>,
     /// Who made it; none where it is shown blind.
     pub team: Option<TeamView>,
+    /// The app that it is about, where there is one to speak of.
+    pub app: Option<AppView>,
+}
+
+/// What is said of an entry's app.
+#[derive(Serialize)]
+#[serde(tag = "says", content = "href", rename_all = "kebab-case")]
+pub enum AppView {
+    /// It can be tried, at this address.
+    At(String),
+    /// As [`AppView::At`], on a page that shows its team what judges will find.
+    Preview(String),
+    /// Its file is not kept any more.
+    NoFile,
+    /// It was not accepted.
+    NotAccepted,
 }
 
 /// A picture.
@@ -118,7 +134,14 @@ impl EntryView {
             pdf: pdf.map(|file| PdfView { href: format!("{base}/{}", file.id), size: file.size }),
             demo,
             team: None,
+            app: None,
         }
+    }
+
+    /// With what is to be said of its app.
+    #[must_use]
+    pub fn with_app(self, app: Option<AppView>) -> Self {
+        Self { app, ..self }
     }
 }
 

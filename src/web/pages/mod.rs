@@ -10,6 +10,7 @@ mod landing;
 mod register;
 mod sign_in;
 mod styleguide;
+mod trying;
 
 use axum::Router;
 

@@ -80,6 +80,9 @@ fn a_short_way_of_judging_has_defaults() {
     let short = "shuyu:\n  judging:\n    rubric:\n      scale: 5\n      criteria: [{key: a, title: A}]\n";
     fixture.edit("shuyu:\n", short);
     let judging = fixture.bundle().definition.judging.unwrap();
+    // it has entries though nothing is said of them, and these could be changed for ever
+    let report = fixture.report();
+    assert!(report.contains("warning[entries-never-close]") && report.contains("shuyu.judging"), "{report}");
     let criterion = &judging.criteria[0];
     assert_eq!((criterion.max, criterion.step, criterion.weight), (5.0, 1.0, 1.0));
     assert_eq!(criterion.scale(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);

@@ -1,28 +1,25 @@
-//! Trying an app: start it, wait until it is ready, go in, stop it; its team opens it to visitors.
+//! Trying the app of a submission, for its team, organizers and, once the competition is over, visitors; its team
+//! opens it to those.
 
 use axum::extract::{Path, State};
-use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Form, Router};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::hall::Hall;
 use crate::contest::entry;
-use crate::demo::ask::{self, AskError};
-use crate::demo::model::{Demo, State as Stands};
 use crate::demo::rights::{self, As, Refusal};
-use crate::demo::{db, ticket};
+use crate::demo::{ask, db};
 use crate::ids::SubmissionId;
 use crate::submission::db as submission_db;
-use crate::submission::model::{Origin, Submission};
+use crate::submission::model::Origin;
+use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
-use crate::web::limits::Limited;
 use crate::web::page::Frame;
-use crate::web::{App, hosts, tunnel};
+use crate::web::pages::trying::{Trying, refused};
 
 pub(super) fn router() -> Router<App> {
     let path = |rest: &str| format!("/competitions/{{slug}}/submissions/{{id}}/demo{rest}");
@@ -35,102 +32,66 @@ pub(super) fn router() -> Router<App> {
         .route(&path("/visitors"), post(visitors))
 }
 
-/// Somebody who may try the app of a submission.
-struct Trying {
-    hall: Hall,
-    submission: Submission,
-    as_whom: As,
+/// Where the app of a submission is tried.
+pub(super) fn address(hall: &Hall, id: SubmissionId) -> String {
+    format!("{}/submissions/{id}/demo", hall.base())
 }
 
-impl Trying {
-    async fn of(app: &App, frame: &Frame, user: &User, slug: &str, id: &str) -> Result<Self, PageError> {
-        let id: SubmissionId = id.parse().map_err(|_| PageError::not_found())?;
-        let hall = Hall::enter(app, frame, slug).await?;
-        let mut conn = app.db.read().await?;
-        let submission = submission_db::by_id(&mut conn, id).await?.ok_or_else(PageError::not_found)?;
-        if submission.competition != hall.competition.id {
-            return Err(PageError::not_found());
+/// Lets somebody try the app of a submission.
+async fn find(
+    app: &App,
+    frame: &Frame,
+    user: &User,
+    (slug, id): &(String, String),
+) -> Result<Trying, PageError> {
+    let id: SubmissionId = id.parse().map_err(|_| PageError::not_found())?;
+    let hall = Hall::enter(app, frame, slug).await?;
+    let mut conn = app.db.read().await?;
+    let submission = submission_db::by_id(&mut conn, id).await?.ok_or_else(PageError::not_found)?;
+    if submission.competition != hall.competition.id {
+        return Err(PageError::not_found());
+    }
+    let user = user.actor.user;
+    match rights::of(&mut conn, &submission, (user, hall.organizer), app.clock.now()).await? {
+        Ok(as_whom) => {
+            let address = address(&hall, submission.id);
+            Ok(Trying { hall, submission, as_whom, entry: None, user, address })
         }
-        let whose = (user.actor.user, hall.organizer);
-        match rights::of(&mut conn, &submission, whose, app.clock.now()).await? {
-            Ok(as_whom) => Ok(Self { hall, submission, as_whom }),
-            // that there is such a submission is nobody's business
-            Err(Refusal::NoApp | Refusal::NotOver | Refusal::NotOpened | Refusal::NotReleased) => {
-                Err(PageError::not_found())
-            }
-            Err(Refusal::NoFile) => Err(PageError::plain(StatusCode::GONE, "demo-no-file")),
-        }
+        Err(Refusal::NoFile) => Err(PageError::plain(StatusCode::GONE, "demo-no-file")),
+        // that there is such a submission is nobody's business
+        Err(_) => Err(PageError::not_found()),
     }
-
-    fn address(&self) -> String {
-        format!("{}/submissions/{}/demo", self.hall.base(), self.submission.id)
-    }
-
-    async fn demo(&self, app: &App) -> Result<Option<Demo>, PageError> {
-        Ok(db::latest(&mut *app.db.read().await?, self.submission.id).await?)
-    }
-}
-
-/// A demo as whoever may try it sees it.
-#[derive(Serialize)]
-struct DemoView {
-    state: &'static str,
-    over: bool,
-    stopping: bool,
-    ahead: i64,
-    deadline_at: Option<Timestamp>,
-    reason: String,
-    /// What the app printed when it did not start: for its team and organizers.
-    detail: String,
 }
 
 async fn page(
     frame: Frame,
     State(app): State<App>,
     user: User,
-    Path((slug, id)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
 ) -> Result<Response, PageError> {
-    let trying = Trying::of(&app, &frame, &user, &slug, &id).await?;
-    let demo = trying.demo(&app).await?;
+    let trying = find(&app, &frame, &user, &path).await?;
+    let s = &trying.submission;
     let mut conn = app.db.read().await?;
-    let mut hosts = hosts::alive(&app, &mut conn).await?;
-    // on one origin for all, a page of an app could reach what else its visitor opens there
-    hosts.retain(|host| !host.door.is_shared());
-    let mut view = None;
-    if let Some(demo) = demo {
-        let inner = trying.as_whom != As::Visitor;
-        view = Some(DemoView {
-            state: demo.state.as_str(),
-            over: demo.state.is_over(),
-            stopping: demo.stop_asked_at.is_some() && !demo.state.is_over(),
-            ahead: if demo.state == Stands::Waiting { db::ahead(&mut conn, &demo).await? } else { 0 },
-            deadline_at: demo.deadline_at,
-            detail: if inner { demo.detail } else { String::new() },
-            reason: demo.reason,
-        });
-    }
-    let team = entry::db::team_by_id(&mut conn, trying.submission.team).await?.map(|team| team.name);
-    let open = db::is_open_to_visitors(&mut conn, trying.submission.id).await?;
+    let team = entry::db::team_by_id(&mut conn, s.team).await?.map(|team| team.name);
+    let open = db::is_open_to_visitors(&mut conn, s.id).await?;
     drop(conn);
-    let tab = if trying.as_whom == As::Team { "submissions" } else { "leaderboard" };
-    let mut page = trying
-        .hall
-        .page(&app, &frame, "competition/demo.html", tab)
-        .await?
-        .with("d", &view)
-        .with("file_name", &trying.submission.file_name)
-        .with("team", &team)
-        .with("base", &trying.address())
-        .with("back", &format!("{}/submissions/{}", trying.hall.base(), trying.submission.id))
-        .with("reachable", &!hosts.is_empty())
-        .with("is_team", &(trying.as_whom == As::Team))
-        .with("opened", &open)
-        .with("can_be_opened", &(trying.submission.origin == Origin::Outside))
-        .render()?;
-    if let Some(policy) = tunnel::policy(&hosts) {
-        page.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-    }
-    Ok(page)
+    let tab = match trying.as_whom {
+        As::Team => "submissions",
+        As::Visitor => "showcase",
+        As::Organizer | As::Judge => "leaderboard",
+    };
+    trying
+        .page(&app, &frame, ("competition/demo.html", tab), |page| {
+            page.with("file_name", &s.file_name)
+                .with("team", &team)
+                .with("back", &format!("{}/submissions/{}", trying.hall.base(), s.id))
+                .with("desk", &format!("{}/desk/submissions/{}", trying.hall.base(), s.id))
+                .with("is_team", &(trying.as_whom == As::Team))
+                .with("is_visitor", &(trying.as_whom == As::Visitor))
+                .with("opened", &open)
+                .with("can_be_opened", &(s.origin == Origin::Outside))
+        })
+        .await
 }
 
 async fn live(
@@ -138,68 +99,36 @@ async fn live(
     State(app): State<App>,
     user: User,
     headers: HeaderMap,
-    Path((slug, id)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
 ) -> Result<Response, PageError> {
-    let trying = Trying::of(&app, &frame, &user, &slug, &id).await?;
-    let demo = trying.demo(&app).await?.ok_or_else(PageError::not_found)?;
-    let who = user.actor.user.to_string();
-    Ok(app.live.stream(&who, vec![ask::topic(demo.id)], &headers).await?.into_response())
-}
-
-fn refused(error: AskError) -> PageError {
-    match error {
-        AskError::TooMany => PageError::plain(StatusCode::CONFLICT, "demo-too-many"),
-        AskError::NotReleased => PageError::plain(StatusCode::FORBIDDEN, "demo-not-released"),
-        AskError::Store(error) => error.into(),
-    }
+    find(&app, &frame, &user, &path).await?.live(&app, &headers).await
 }
 
 async fn open(
     frame: Frame,
     State(app): State<App>,
     user: User,
-    Path((slug, id)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
 ) -> Result<Response, PageError> {
-    app.limits.check(Limited::Sandbox, &user.actor.user.to_string())?;
-    let trying = Trying::of(&app, &frame, &user, &slug, &id).await?;
-    ask::open(&app.house, &trying.submission, user.actor.user).await.map_err(refused)?;
-    Ok(frame.go(&trying.address()))
+    find(&app, &frame, &user, &path).await?.open(&app, &frame).await
 }
 
-/// To the app's own origin, with a ticket that opens it once.
 async fn enter(
     frame: Frame,
     State(app): State<App>,
     user: User,
-    Path((slug, id)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
 ) -> Result<Response, PageError> {
-    let trying = Trying::of(&app, &frame, &user, &slug, &id).await?;
-    let Some(demo) = trying.demo(&app).await?.filter(|demo| demo.state == Stands::Ready) else {
-        return Ok(frame.go(&trying.address()));
-    };
-    let hosts = hosts::alive(&app, &mut *app.db.read().await?).await?;
-    let host = hosts.iter().find(|host| Some(&host.name) == demo.host.as_ref() && !host.door.is_shared());
-    let unreachable = || PageError::plain(StatusCode::SERVICE_UNAVAILABLE, "demo-unreachable");
-    let door = &host.ok_or_else(unreachable)?.door;
-    let secret = ticket::make(&app.house, &demo, (user.actor.user, user.session)).await?;
-    Ok(frame.go(&door.entrance(demo.id, &secret)))
+    find(&app, &frame, &user, &path).await?.enter(&app, &frame, &user).await
 }
 
-/// Stops it: for its team and organizers, and whoever started it.
 async fn close(
     frame: Frame,
     State(app): State<App>,
     user: User,
-    Path((slug, id)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
 ) -> Result<Response, PageError> {
-    let trying = Trying::of(&app, &frame, &user, &slug, &id).await?;
-    if let Some(demo) = trying.demo(&app).await?.filter(|demo| !demo.state.is_over()) {
-        if trying.as_whom == As::Visitor && demo.requested_by != user.actor.user {
-            return Err(PageError::forbidden());
-        }
-        ask::close(&app.house, &demo, user.actor.user).await.map_err(refused)?;
-    }
-    Ok(frame.go(&trying.address()))
+    find(&app, &frame, &user, &path).await?.close(&app, &frame).await
 }
 
 #[derive(Deserialize)]
@@ -211,14 +140,14 @@ async fn visitors(
     frame: Frame,
     State(app): State<App>,
     user: User,
-    Path((slug, id)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
     Form(form): Form<Visitors>,
 ) -> Result<Response, PageError> {
-    let trying = Trying::of(&app, &frame, &user, &slug, &id).await?;
+    let trying = find(&app, &frame, &user, &path).await?;
     if trying.as_whom != As::Team {
         return Err(PageError::forbidden());
     }
     let on = form.on == "yes";
-    ask::open_to_visitors(&app.house, &trying.submission, user.actor.user, on).await.map_err(refused)?;
-    Ok(frame.go(&trying.address()))
+    ask::open_to_visitors(&app.house, &trying.submission, trying.user, on).await.map_err(refused)?;
+    Ok(frame.go(&trying.address))
 }

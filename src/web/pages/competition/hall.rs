@@ -4,8 +4,9 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::apps;
 use crate::airlock::{Cleared, Public, lane1};
-use crate::contest::definition::{Column, EntryRules, FactQuestion, Sorting};
+use crate::contest::definition::{Column, EntryRules, FactQuestion, Sorting, Task};
 use crate::contest::entry;
 use crate::contest::model::{self, Competition, ParticipantState, Phase, PhaseTime, Registration, Team};
 use crate::contest::{db as contest_db, terms_digest};
@@ -354,10 +355,19 @@ impl Hall {
         Ok(ask::is_offered(&self.competition) && !hosts::alive(app, conn).await?.is_empty())
     }
 
-    /// Whether the competition is over and some team shows its entry.
+    /// Whether apps are handed in here.
+    pub fn takes_apps(&self) -> bool {
+        self.competition.definition.tasks.iter().any(Task::takes_apps)
+    }
+
+    /// Whether the competition is over and some team shows its entry, or lets visitors try its app.
     async fn has_showcase(&self, conn: &mut Connection) -> Result<bool, PageError> {
-        let over = self.entries.is_some() && matches!(self.season(), Season::Over(_));
-        Ok(over && !entries::db::shown(conn, self.competition.id).await?.is_empty())
+        if !matches!(self.season(), Season::Over(_)) {
+            return Ok(false);
+        }
+        let entries =
+            self.entries.is_some() && !entries::db::shown(conn, self.competition.id).await?.is_empty();
+        Ok(entries || (self.takes_apps() && !apps::opened(conn, self).await?.is_empty()))
     }
 
     /// The columns this visitor may know of.

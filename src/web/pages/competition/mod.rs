@@ -1,6 +1,7 @@
 //! The pages of competitions. [`hall::Hall`] is one visitor in one competition: it decides nothing, but
 //! knows what every page of it shows. One file a tab.
 
+mod apps;
 mod chart;
 mod compare;
 mod data;
@@ -15,7 +16,7 @@ mod list;
 mod outbox;
 mod overview;
 pub(in crate::web::pages) mod packages;
-mod probes;
+pub(in crate::web::pages) mod probes;
 pub(in crate::web::pages) mod sandbox;
 mod showcase;
 pub(in crate::web::pages) mod stream;

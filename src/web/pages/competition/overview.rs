@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 use axum::{Form, Router};
 use serde::{Deserialize, Serialize};
 
+use super::apps;
 use super::hall::Hall;
 use super::stream::{self, As};
 use crate::contest::announcements::{self, Announcement};
@@ -22,6 +23,9 @@ use crate::web::page::Frame;
 
 /// The largest page that is rendered, in bytes.
 const PAGE_BYTES: u64 = 4 << 20;
+
+/// Apps to try that the overview lists; the showcase has them all.
+const APPS: usize = 5;
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -93,7 +97,12 @@ async fn show(frame: &Frame, app: &App, hall: &Hall, number: usize) -> Result<Re
     } else {
         Vec::new()
     };
-    let entrants = entry::db::admitted_count(&mut *app.db.read().await?, hall.competition.id).await?;
+    let mut conn = app.db.read().await?;
+    let entrants = entry::db::admitted_count(&mut conn, hall.competition.id).await?;
+    let mut tried = if number == 0 { apps::lines(app, &mut conn, hall).await? } else { Vec::new() };
+    let all_apps = tried.len();
+    tried.truncate(APPS);
+    drop(conn);
     hall.page(app, frame, "competition/overview.html", "overview")
         .await?
         .with("description", &markdown::render(hall.competition.description(hall.locale)))
@@ -102,6 +111,8 @@ async fn show(frame: &Frame, app: &App, hall: &Hall, number: usize) -> Result<Re
         .with("html", &html)
         .with("news", &news)
         .with("entrants", &entrants)
+        .with("apps", &tried)
+        .with("apps_all", &all_apps)
         .with("reward", &d.reward)
         .with("contact", &d.contact_email)
         .render()

@@ -1,4 +1,4 @@
-//! What came of the public probes of an app, as its team reads it.
+//! What came of the public probes of an app, as its team and organizers read it.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::stream;
 use super::submission::Seen;
-use crate::probing::report::{ProbeReport, REPORT_BYTES, Report, StepReport};
-use crate::store::ObjectKey;
+use crate::probing::report::{ProbeReport, Report, StepReport};
 use crate::submission::model::Run;
 use crate::web::App;
 use crate::web::error::PageError;
@@ -22,7 +21,7 @@ pub(super) fn router() -> Router<App> {
 
 /// The probes of one run on the page.
 #[derive(Serialize)]
-pub(super) struct ProbesView {
+pub(in crate::web::pages) struct ProbesView {
     task: String,
     purpose: &'static str,
     href: String,
@@ -58,23 +57,32 @@ struct ProbeView {
 /// outcome is told. What they say was fixed before anything hidden was asked.
 pub(super) async fn views(app: &App, seen: &Seen, lang: &str) -> Result<Vec<ProbesView>, PageError> {
     let mut views = Vec::new();
-    for run in seen.runs.iter().filter(|run| seen.shows_report(run)) {
-        let Some((report, shown)) = read(app, run).await? else { continue };
-        let groups = groups(&report);
-        let Report { probes, hidden } = report;
-        views.push(ProbesView {
-            task: seen.task_name(run),
-            purpose: run.purpose.as_str(),
-            href: format!("{}/probes/{}", seen.address(), run.id),
-            passed: probes.iter().filter(|probe| probe.passed).count(),
-            total: probes.len(),
-            hidden,
-            groups,
-            probes: probes.into_iter().map(|probe| probe_view(probe, lang)).collect(),
-            shown,
-        });
+    for run in seen.runs.iter().filter(|run| seen.book().shows_report(run)) {
+        views.extend(view(app, run, (seen.task_name(run), &seen.address(), lang)).await?);
     }
     Ok(views)
+}
+
+/// What came of the probes of one run; none where there is no report. `address` is that of the submission's page.
+pub(in crate::web::pages) async fn view(
+    app: &App,
+    run: &Run,
+    (task, address, lang): (String, &str, &str),
+) -> Result<Option<ProbesView>, PageError> {
+    let Some((report, shown)) = read(app, run).await? else { return Ok(None) };
+    let groups = groups(&report);
+    let Report { probes, hidden } = report;
+    Ok(Some(ProbesView {
+        task,
+        purpose: run.purpose.as_str(),
+        href: format!("{address}/probes/{}", run.id),
+        passed: probes.iter().filter(|probe| probe.passed).count(),
+        total: probes.len(),
+        hidden,
+        groups,
+        probes: probes.into_iter().map(|probe| probe_view(probe, lang)).collect(),
+        shown,
+    }))
 }
 
 fn groups(report: &Report) -> Vec<GroupView> {
@@ -110,11 +118,14 @@ fn probe_view(probe: ProbeReport, lang: &str) -> ProbeView {
 
 /// A run's report and its size.
 async fn read(app: &App, run: &Run) -> Result<Option<(Report, u64)>, PageError> {
-    let Some(key) = &run.report else { return Ok(None) };
-    let key: ObjectKey = key.parse().map_err(|e| PageError::internal(&e))?;
-    let bytes = app.house.objects.get_bytes(&key, REPORT_BYTES).await?;
-    let report = serde_json::from_slice(&bytes).map_err(|e| PageError::internal(&e))?;
-    Ok(Some((report, bytes.len() as u64)))
+    Ok(run.read_report(&app.house.objects).await?)
+}
+
+/// A run's report as a file to be taken along, and its size.
+pub(in crate::web::pages) async fn document(app: &App, run: &Run) -> Result<(Response, u64), PageError> {
+    let (report, size) = read(app, run).await?.ok_or_else(PageError::not_found)?;
+    let document = serde_json::to_vec_pretty(&report).map_err(|e| PageError::internal(&e))?;
+    Ok((stream::text("probes.json", "application/json", document), size))
 }
 
 /// The report to be taken along.
@@ -125,12 +136,9 @@ async fn json(
     Path((slug, id, run)): Path<(String, String, String)>,
 ) -> Result<Response, PageError> {
     let seen = Seen::own(&app, &frame, &slug, &id).await?;
-    let run = seen.runs.iter().find(|known| known.id.to_string() == run && seen.shows_report(known));
-    let (report, size) = match run {
-        Some(run) => read(&app, run).await?.ok_or_else(PageError::not_found)?,
-        None => return Err(PageError::not_found()),
-    };
+    let shown = |known: &&Run| known.id.to_string() == run && seen.book().shows_report(known);
+    let run = seen.runs.iter().find(shown).ok_or_else(PageError::not_found)?;
+    let (document, size) = document(&app, run).await?;
     seen.count(&app, size).await?;
-    let document = serde_json::to_vec_pretty(&report).map_err(|e| PageError::internal(&e))?;
-    Ok(stream::text("probes.json", "application/json", document))
+    Ok(document)
 }

@@ -1,4 +1,5 @@
-//! The showcase (作品展示): entries that their teams show to visitors, once the competition is over.
+//! The showcase (作品展示): entries that their teams show to visitors, and apps that they let them try, once the
+//! competition is over.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -7,12 +8,13 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::hall::{Hall, Season};
+use super::{apps, demo};
 use crate::contest::entry::db as entry_db;
 use crate::ids::EntryFileId;
 use crate::judging::entries::{self, Entry, Version, db};
 use crate::store::Connection;
 use crate::web::App;
-use crate::web::entries::{EntryView, TeamView, respond};
+use crate::web::entries::{AppView, EntryView, TeamView, respond};
 use crate::web::error::PageError;
 use crate::web::page::Frame;
 
@@ -32,10 +34,11 @@ struct Line {
     caption: String,
 }
 
-/// The competition, where it is over and has entries.
+/// The competition, where it is over and has entries or takes apps.
 async fn enter(app: &App, frame: &Frame, slug: &str) -> Result<Hall, PageError> {
     let hall = Hall::enter(app, frame, slug).await?;
-    match hall.entries.is_some() && matches!(hall.season(), Season::Over(_)) {
+    let shows = hall.entries.is_some() || hall.takes_apps();
+    match shows && matches!(hall.season(), Season::Over(_)) {
         true => Ok(hall),
         false => Err(PageError::not_found()),
     }
@@ -47,6 +50,7 @@ async fn list(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
     let shown = db::shown(&mut conn, hall.competition.id).await?;
     let standing = db::standing(&mut conn, hall.competition.id).await?;
     let teams = app.boards.teams(&mut conn, hall.competition.id).await?;
+    let tried = apps::lines(&app, &mut conn, &hall).await?;
     drop(conn);
     let lines = shown.iter().filter_map(|entry| {
         let (_, version) = standing.iter().find(|(id, _)| *id == entry.id)?;
@@ -61,7 +65,11 @@ async fn list(frame: Frame, State(app): State<App>, Path(slug): Path<String>) ->
     });
     let lines: Vec<Line> = lines.collect();
     let page = hall.page(&app, &frame, "competition/showcase.html", "showcase").await?;
-    page.with("lines", &lines).render()
+    page.with("lines", &lines)
+        .with("has_entries", &hall.entries.is_some())
+        .with("apps", &tried)
+        .with("takes_apps", &hall.takes_apps())
+        .render()
 }
 
 /// An entry that is shown, with what stands of it.
@@ -84,11 +92,14 @@ async fn one(
     let files = db::files(&mut conn, entry.id).await?;
     let team = entry_db::team_by_id(&mut conn, entry.team).await?.ok_or_else(PageError::not_found)?;
     let members = entry_db::members(&mut conn, team.id).await?;
+    let opened = apps::opened(&mut conn, &hall).await?;
     drop(conn);
+    let opened = opened.iter().find(|s| Some(s.id) == version.content.submission && s.team == entry.team);
+    let tried = opened.map(|s| AppView::At(demo::address(&hall, s.id)));
     let present = members.into_iter().filter(|member| member.left_at.is_none());
     let team = TeamView { name: team.name, members: present.map(|member| member.name).collect() };
     let base = format!("{}/showcase/{number}/files", hall.base());
-    let view = EntryView::named(number, &version.content, &files, &base, team);
+    let view = EntryView::named(number, &version.content, &files, &base, team).with_app(tried);
     let page = hall.page(&app, &frame, "competition/showcase-entry.html", "showcase").await?;
     page.with("entry", &view).render()
 }

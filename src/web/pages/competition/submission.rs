@@ -19,7 +19,8 @@ use crate::ids::{RunId, SubmissionId};
 use crate::lab::shown;
 use crate::store::{Class, ObjectKey};
 use crate::submission::actions::ActionError;
-use crate::submission::model::{Origin, Purpose, Run, RunState, State as Told, Submission};
+use crate::submission::book::Book;
+use crate::submission::model::{Origin, Run, RunState, State as Told, Submission};
 use crate::submission::{actions, db, queue, topic};
 use crate::web::App;
 use crate::web::error::PageError;
@@ -88,32 +89,10 @@ impl Seen {
         format!("{}/submissions/{}", self.hall.base(), self.submission.id)
     }
 
-    /// Whether its runs are closed, as they were when they ran: what today's bundle says opens none.
-    fn is_closed(&self) -> bool {
-        match self.runs.is_empty() {
-            true => self.tasks.iter().any(|t| self.submission.kind.is_closed_by(&t.definition)),
-            false => self.runs.iter().any(|run| run.closed),
-        }
-    }
-
-    /// Whether a run is an open book to its team. Code on hidden input is not; nor is anything of a
-    /// twin that ran after a failure which is still to be told, for it tells of that failure. A file
-    /// not yet looked into may turn out to be code.
-    fn is_open(&self, run: &Run) -> bool {
-        match run.purpose {
-            Purpose::Trial => true,
-            Purpose::Twin => self.submission.disclosed_state.is_final(),
-            Purpose::Score | Purpose::Rescore => !self.is_closed(),
-            Purpose::DryRun => false,
-        }
-    }
-
-    /// Whether its team may read what came of the public probes of a run: they were asked before anything
-    /// hidden, but that they are there tells that the run has ended.
-    pub(super) fn shows_report(&self, run: &Run) -> bool {
-        let told = run.closed && run.purpose.may_close() && run.told_at.is_some();
-        let told = told && self.submission.disclosed_state.is_final();
-        run.report.is_some() && !self.phase.definition.hide_output && (self.is_open(run) || told)
+    /// What its team may read.
+    pub(super) fn book(&self) -> Book<'_> {
+        let Self { submission, phase, tasks, runs, .. } = self;
+        Book { submission, phase, tasks, runs }
     }
 
     pub(super) fn task_name(&self, run: &Run) -> String {
@@ -125,7 +104,7 @@ impl Seen {
     /// The plain logs of a run that its team may read: (step, object).
     fn logs(&self, run: &Run) -> Vec<(&'static str, ObjectKey)> {
         let d = &self.phase.definition;
-        if !self.is_open(run) || d.hide_output {
+        if !self.book().is_open(run) || d.hide_output {
             return Vec::new();
         }
         let on_twin = run.purpose.is_on_twin();
@@ -205,7 +184,7 @@ fn unfolded_from(lines: &[&str]) -> usize {
 
 async fn run_views(app: &App, seen: &Seen) -> Result<Vec<RunView>, PageError> {
     let mut views = Vec::new();
-    for run in seen.runs.iter().filter(|run| seen.is_open(run)) {
+    for run in seen.runs.iter().filter(|run| seen.book().is_open(run)) {
         let seconds = match (run.started_at, run.finished_at) {
             (Some(start), Some(end)) => Some(end.duration_since(start).as_secs()),
             _ => None,
@@ -262,7 +241,7 @@ async fn show(
     view.code = reason_key(&app.templates.words(), frame.lang(), &view.code);
     let report = faults::of(submission);
     let live = format!("{}/live", seen.address());
-    let closes = seen.is_closed();
+    let closes = seen.book().is_closed();
     let migrates = team_nominates(hall, &seen.phase);
     let costs = submission.started_at.is_some() && submission.counts;
     hall.page(&app, &frame, "competition/submission.html", "submissions")

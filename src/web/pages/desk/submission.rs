@@ -11,17 +11,19 @@ use super::submissions::true_state;
 use crate::airlock::{Cleared, Organizer, Team as ForTeam, db as airlock_db, lane1};
 use crate::audit::{self, Entry};
 use crate::contest::db as contest_db;
+use crate::demo::rights;
 use crate::ids::{RunId, SubmissionId};
 use crate::scoring::leaderboard::Scores;
 use crate::scoring::predictions::FaultReport;
 use crate::store::{Class, ObjectKey};
-use crate::submission::model::{Origin, Submission};
+use crate::submission::model::{Origin, Run, Submission};
 use crate::submission::{actions, db, queue, topic};
 use crate::web::App;
 use crate::web::error::PageError;
 use crate::web::guard::User;
 use crate::web::page::Frame;
 use crate::web::pages::competition::hall::Hall;
+use crate::web::pages::competition::probes;
 use crate::web::pages::competition::stream;
 use crate::web::pages::competition::submission::reason_key;
 
@@ -29,6 +31,7 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/competitions/{slug}/desk/submissions/{id}", get(show))
         .route("/competitions/{slug}/desk/submissions/{id}/log/{run}/{step}", get(log))
+        .route("/competitions/{slug}/desk/submissions/{id}/probes/{run}", get(report))
         .route("/competitions/{slug}/desk/submissions/{id}/live", get(live))
         .route("/competitions/{slug}/desk/submissions/{id}/rerun", post(rerun))
         .route("/competitions/{slug}/desk/submissions/{id}/cancel", post(cancel))
@@ -84,8 +87,10 @@ async fn show(
         task.map(|t| hall.named(&format!("tasks.{}", t.position), &t.definition.name).to_owned())
             .unwrap_or_default()
     };
-    let runs: Vec<RunView> = queue::db::of_submission(&mut conn, s.id)
-        .await?
+    let all = queue::db::of_submission(&mut conn, s.id).await?;
+    let reported: Vec<(Run, String)> =
+        all.iter().filter(|r| r.report.is_some()).map(|r| (r.clone(), task_name(Some(r.task)))).collect();
+    let runs: Vec<RunView> = all
         .into_iter()
         .map(|r| RunView {
             id: r.id.to_string(),
@@ -118,6 +123,11 @@ async fn show(
         .collect();
     let teams = app.boards.teams(&mut conn, hall.competition.id).await?;
     drop(conn);
+    let address = format!("{}/desk/submissions/{}", hall.base(), s.id);
+    let mut probed = Vec::new();
+    for (run, task) in &reported {
+        probed.extend(probes::view(&app, run, (task.clone(), &address, frame.lang().tag())).await?);
+    }
     let team = teams.get(&s.team);
     let report: Option<FaultReport> = s.reason.faults.clone().and_then(|f| serde_json::from_value(f).ok());
     let phase = hall.phases.iter().find(|p| p.id == s.phase);
@@ -155,6 +165,8 @@ async fn show(
         .with("runs", &runs)
         .with("history", &history)
         .with("report", &report)
+        .with("probes", &probed)
+        .with("is_app", &rights::check_app(&s).is_ok())
         .render()
 }
 
@@ -204,6 +216,19 @@ async fn log(
     tx.commit().await?;
     let log = lane1::scoring_log_for_organizer(&app.house.objects, &key).await?;
     Ok(stream::text(&name, kind, log.get().clone()))
+}
+
+/// What came of a run's public probes. It quotes nothing hidden, so it is the organizer's as soon as it is there.
+async fn report(
+    frame: Frame,
+    State(app): State<App>,
+    Path((slug, id, run)): Path<(String, String, String)>,
+) -> Result<Response, PageError> {
+    let (_, submission) = find(&app, &frame, &slug, &id).await?;
+    let run: RunId = run.parse().map_err(|_| PageError::not_found())?;
+    let run = queue::db::by_id(&mut *app.db.read().await?, run).await?;
+    let run = run.filter(|r| r.submission == submission.id).ok_or_else(PageError::not_found)?;
+    Ok(probes::document(&app, &run).await?.0)
 }
 
 async fn rerun(

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-use super::seen;
 use super::sheet_view::{criteria, number, read_sheet};
+use super::{app, seen};
 use crate::contest::definition::judging::Judging;
 use crate::judging::panel::{self, With};
 use crate::judging::sheet::{self, Desk};
@@ -118,13 +118,19 @@ async fn titles(
 }
 
 /// A judge at one entry.
-struct At {
-    hall: Hall,
-    desk: Desk,
+pub(super) struct At {
+    pub hall: Hall,
+    pub desk: Desk,
     mine: Vec<Assignment>,
 }
 
-async fn at(app: &App, frame: &Frame, user: &User, slug: &str, number: i64) -> Result<At, PageError> {
+pub(super) async fn at(
+    app: &App,
+    frame: &Frame,
+    user: &User,
+    slug: &str,
+    number: i64,
+) -> Result<At, PageError> {
     let hall = Hall::enter(app, frame, slug).await?;
     if !user.actor.may_judge(hall.competition.id) {
         return Err(PageError::not_found());
@@ -220,9 +226,10 @@ impl Showing {
 async fn render(app: &App, frame: &Frame, at: &At, showing: Showing) -> Result<Response, PageError> {
     let At { hall, desk, mine } = at;
     let a = &desk.assignment;
+    let (entry, tried) = app::find(app, at).await?;
     let mut conn = app.db.read().await?;
-    let entry = entries::by_id(&mut conn, a.entry).await?.ok_or_else(PageError::not_found)?;
-    let view = seen::view(app, &mut conn, hall, &entry, desk.judging.blind).await?;
+    let view =
+        seen::view(app, &mut conn, hall, &entry, desk.judging.blind).await?.with_app(app::view(at, &tried));
     drop(conn);
     let open = desk.panel.state == PanelState::Open && a.round == desk.panel.round;
     let numbers: Vec<i64> = mine.iter().map(|other| other.number).collect();

@@ -5,15 +5,17 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::super::demo;
 use super::page::version_views;
-use super::{desk, own_team, rules};
+use super::{best, desk, own_team, rules};
 use crate::contest::entry::db as entry_db;
 use crate::contest::model::Team;
+use crate::demo::rights::{self, Refusal};
 use crate::ids::EntryFileId;
 use crate::judging::entries::{self, Entry, Judged, db};
 use crate::store::Connection;
 use crate::web::App;
-use crate::web::entries::{EntryView, TeamView, respond};
+use crate::web::entries::{AppView, EntryView, TeamView, respond};
 use crate::web::error::PageError;
 use crate::web::guard::User;
 use crate::web::limits::Limited;
@@ -48,13 +50,24 @@ pub(super) async fn preview(
     let content = db::draft(&mut conn, entry.id).await?.content;
     let files = db::files(&mut conn, entry.id).await?;
     let names = entries::names(&mut conn, hall.competition.id, team.id).await?;
+    // as it will be when it is submitted
+    let about = match content.submission {
+        None => best(&app, &mut conn, &hall, team).await?,
+        chosen => chosen,
+    };
+    let tried = match rights::of_entry(&mut conn, &entry, about).await? {
+        Ok(submission) => Some(AppView::Preview(demo::address(&hall, submission.id))),
+        Err(Refusal::NoFile) => Some(AppView::NoFile),
+        Err(Refusal::NotAccepted) => Some(AppView::NotAccepted),
+        Err(_) => None,
+    };
     drop(conn);
     let judged = Judged { id: entry.id, number: entry.number, content, names };
     let base = format!("{}/entry/files", hall.base());
     frame
         .page("entry/preview.html")
         .with("back", &format!("{}/entry", hall.base()))
-        .with("entry", &EntryView::blind(&judged, &files, &base))
+        .with("entry", &EntryView::blind(&judged, &files, &base).with_app(tried))
         .render()
 }
 
