@@ -45,6 +45,7 @@ foot-operator = Run by { $operator }
 foot-version = Version { $version }
 drop-here = Drop a file here, or choose one
 drop-too-large = The file is larger than { $cap }. Make it smaller and choose it again.
+drop-pickle = A pickle can run anything when it is read, so none is taken. Export the model to ONNX and submit that; the starting kit shows how.
 drop-wrong-kind = This kind of file is not taken; these are: { $accept }.
 upload-progress = Upload progress
 upload-failed = The upload broke off. Check the network and try again; what you filled in is still here.

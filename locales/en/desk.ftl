@@ -17,6 +17,11 @@ needs-now = What needs you now
 needs-nothing = Nothing needs you now.
 in-english = In English, with the value found
 needs-image = No sandbox image here stands for “{ $image }”, so nothing can run. Have the operator add it to SHUYU_IMAGES, or name another image in the bundle.
+needs-judging = { $count ->
+    [one] One entry waits for a jury: ask judges and draw
+   *[other] { $count } entries wait for a jury: ask judges and draw
+}
+needs-publishing = The jury's result is signed and waits to be published
 needs-publish = It is a draft: publish it when it is ready
 needs-people = { $count -> 
     [one] One person waits to be admitted

@@ -2,6 +2,7 @@
 
 tab-entry = Entry
 tab-showcase = Showcase
+entry-judged = See the jury's result
 entry-lead = Show the judges what you made. All members write on the same entry, and may change and submit it again until the deadline.
 entry-number = Entry { $number }
 entry-untitled = (no title)

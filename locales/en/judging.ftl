@@ -84,6 +84,7 @@ round-open = Draw and open the round
 round-open-question = Draw { $entries } entries among { $judges } judges, evenly and at random, and begin?
 round-close = Close the round
 round-close-question = Close the round? { $open } sheets are not submitted and will not count.
+round-close-second-question = Close the second round? For { $open } sheets that are not submitted, those of the first round count.
 round-close-chair = The chair closes the round.
 round-reopen = Open again
 round-reopen-question = Judges can change their marks then. A signed ranking stays as the old edition, and a new one has to be signed.
@@ -116,8 +117,8 @@ rubric-differs = The bundle declares another rubric
 rubric-differs-text = Judging still goes by the one in force. When you adopt the new one, judges who marked are asked again; their marks stay with the old version.
 rubric-adopt = Adopt the new one
 rubric-lead = The same as shuyu.judging of the bundle; what you save here is in exported bundles too.
-rubric-marked = { $count } sheets have been begun
-rubric-marked-text = A change becomes a new version and needs a reason; where criteria change, judges who submitted are asked again.
+rubric-marked = Judges have filled in { $count } sheets
+rubric-marked-text = A change becomes a new version and needs a reason; where criteria change, judges who submitted are asked again and read the reason; where only weights, parts or tie rules change, they are not.
 rubric-settings = How it is judged
 rubric-number = Rubric version { $number }
 rubric-versions = Versions
@@ -233,7 +234,17 @@ deviation-before = Deviation
 mean-after = Mean after
 deviation-after = Deviation after
 sign = Sign the ranking
-sign-text = Once signed, ranking, marks and minutes are fixed.
+sign-text = Once signed, ranking, marks and minutes are fixed. To correct something, open the panel again with a reason and sign a new edition; the old one stays on record.
+sign-known = I know what is said above of the automatic part, and sign all the same
+results-goes-on = The phase that the automatic part comes from goes on; its scores may still change.
+results-unscored = { $count ->
+    [one] One entry stands on no leaderboard; its automatic part counts as 0.
+   *[other] { $count } entries stand on no leaderboard; their automatic parts count as 0.
+}
+judging-withdrawn = Entries withdrawn and judged no more: { $numbers }
+judge-appoint-hint = A panel has one chair; who was in the chair stays a judge when somebody else is asked to be.
+rubric-changed-title = The rubric is now version { $number }
+rubric-changed-text = Where criteria changed, submitted marks were given back, with those of other criteria filled in; look them over and submit again.
 sign-password = Confirm with your password
 sign-chair = The chair signs.
 signed-title = The ranking is signed

@@ -45,6 +45,7 @@ foot-operator = 运营单位：{ $operator }
 foot-version = 版本 { $version }
 drop-here = 将文件拖到此处，或点击选择
 drop-too-large = 文件超过上限 { $cap }，请压缩或删减后再选。
+drop-pickle = 不接受 pickle 类文件：读取时可能执行任意程序。请把模型导出为 ONNX 再提交，入门包里有示例。
 drop-wrong-kind = 文件类型不对，可用的有：{ $accept }。
 upload-progress = 上传进度
 upload-failed = 上传中断。请检查网络后重试，已填内容仍在。

@@ -2,6 +2,7 @@
 
 tab-entry = 作品
 tab-showcase = 作品展示
+entry-judged = 查看评审结果
 entry-lead = 在这里向评委介绍你们的成果。队员共同编辑同一份作品，截止前可随时修改并重新提交。
 entry-number = 作品 { $number }
 entry-untitled = （未填写标题）

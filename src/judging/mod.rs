@@ -99,9 +99,6 @@ pub enum JudgingError {
     /// A reason is needed.
     #[error("give a reason; it stands in the minutes")]
     NoReason,
-    /// The password was wrong.
-    #[error("the password is wrong; nothing was signed")]
-    WrongPassword,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

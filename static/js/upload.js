@@ -7,6 +7,7 @@ function fault(zone, file) {
   const cap = Number(zone.dataset.cap);
   const kinds = zone.dataset.accept.split(",").filter(Boolean);
   if (cap > 0 && file.size > cap) return zone.dataset.tooLarge;
+  if (zone.dataset.pickle && /\.(pkl|pickle|joblib|pt|pth)$/i.test(file.name)) return zone.dataset.pickle;
   if (kinds.length > 0 && !kinds.some((kind) => file.name.toLowerCase().endsWith(kind))) return zone.dataset.wrongKind;
   return "";
 }

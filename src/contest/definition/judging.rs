@@ -106,6 +106,13 @@ pub struct Criterion {
     pub anchors: Vec<Anchor>,
 }
 
+impl Criterion {
+    /// Whether a mark given under the one criterion says the same under the other; what it weighs is no matter.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        *self == Self { weight: self.weight, ..other.clone() }
+    }
+}
+
 /// What a mark stands for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Anchor {
@@ -220,6 +227,19 @@ pub struct Automatic {
     pub from: f64,
     /// The value that is worth 100.
     pub to: f64,
+}
+
+impl Automatic {
+    /// The phase whose board counts, of a competition's phases in their order.
+    pub fn of_phase<'p>(
+        &self,
+        phases: &'p [crate::contest::model::Phase],
+    ) -> Option<&'p crate::contest::model::Phase> {
+        match self.phase {
+            Some(position) => phases.iter().find(|phase| phase.position == i64::from(position)),
+            None => phases.last(),
+        }
+    }
 }
 
 /// What decides between equal totals.

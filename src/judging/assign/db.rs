@@ -203,7 +203,7 @@ pub async fn asked_again(conn: &mut Connection, panel: PanelId) -> Stored<BTreeM
 
 /// How many sheets of a competition have been begun.
 pub(in crate::judging) async fn marked(conn: &mut Connection, competition: CompetitionId) -> Stored<i64> {
-    sqlx::query("SELECT COUNT(*) AS n FROM assignments WHERE competition_id = $1 AND version > 0")
+    sqlx::query("SELECT COUNT(*) AS n FROM assignments WHERE competition_id = $1 AND saved_at IS NOT NULL")
         .bind(competition.to_string())
         .fetch_one(conn)
         .await?

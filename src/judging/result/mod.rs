@@ -50,11 +50,7 @@ impl Around {
         let Some(source) = judging.and_then(|judging| judging.automatic.as_ref()) else {
             return Ok(Self { board: BTreeMap::new(), teams });
         };
-        let phase = match source.phase {
-            Some(position) => phases.iter().find(|phase| phase.position == i64::from(position)),
-            None => phases.last(),
-        };
-        let Some(phase) = phase else { return Ok(Self { board: BTreeMap::new(), teams }) };
+        let Some(phase) = source.of_phase(phases) else { return Ok(Self { board: BTreeMap::new(), teams }) };
         let board = boards.board(conn, phase, &competition.definition.leaderboard).await?;
         let mut shown = BTreeMap::new();
         for row in &board.rows {

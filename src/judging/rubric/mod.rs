@@ -102,7 +102,7 @@ pub async fn change(
         .detail("version", number)
         .detail("reason", reason.as_str());
     audit::record(&mut tx, entry).await?;
-    let asked_again = old.as_ref().is_none_or(|(_, old)| old.criteria != judging.criteria);
+    let asked_again = old.as_ref().is_none_or(|(_, old)| !ask_the_same(old, &judging));
     for panel in &panels {
         let mut again = 0;
         for mut assignment in assign::db::of_panel(&mut tx, panel.id).await? {
@@ -128,15 +128,17 @@ pub async fn change(
     Ok(number)
 }
 
+/// Whether two rubrics ask judges for the same marks.
+fn ask_the_same(old: &Judging, new: &Judging) -> bool {
+    let (old, new) = (&old.criteria, &new.criteria);
+    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.asks_the_same(new))
+}
+
 /// A sheet under another rubric: the comments, and the marks of criteria that stay as they were.
 fn carried_over(old: Option<&Judging>, new: &Judging, sheet: &Sheet) -> Sheet {
     let same = |key: &str| {
         let pair = old.and_then(|old| old.criterion(key)).zip(new.criterion(key));
-        // another weight asks for no other mark
-        pair.is_some_and(|(old, new)| {
-            (old.max, old.step, &old.title, &old.description, &old.anchors)
-                == (new.max, new.step, &new.title, &new.description, &new.anchors)
-        })
+        pair.is_some_and(|(old, new)| old.asks_the_same(new))
     };
     let marks = sheet.marks.iter().filter(|(key, _)| same(key)).map(|(key, mark)| (key.clone(), *mark));
     Sheet { marks: marks.collect(), ..sheet.clone() }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Form, Router};
 use jiff::{SignedDuration, Timestamp};
@@ -137,7 +137,7 @@ async fn export(
     };
     write(&mut writer).map_err(|error| PageError::internal(&error))?;
     let bytes = writer.into_inner().map_err(|error| PageError::internal(&error))?;
-    Ok(stream::text(&format!("{slug}-entries.csv"), "text/csv; charset=utf-8", bytes).into_response())
+    Ok(stream::csv(&format!("{slug}-entries.csv"), &bytes))
 }
 
 /// What was submitted, with every file.

@@ -11,8 +11,11 @@ use crate::airlock::db::{self as airlock_db, Exposure};
 use crate::contest::entry;
 use crate::contest::model::PhaseTime;
 use crate::contest::{db as contest_db, model::Competition};
+use crate::judging::entries::{self, Window};
+use crate::judging::{PanelState, panel, result};
 use crate::lab::{ask, desk};
 use crate::sandbox::ImageTable;
+use crate::store::Connection;
 use crate::submission::desk::db;
 use crate::submission::model::State as True;
 use crate::submission::queue;
@@ -44,6 +47,10 @@ struct Needs {
     draft: bool,
     /// The image that nothing on this machine stands for.
     image: Option<String>,
+    /// Entries that were handed in and that no panel judges yet.
+    to_judge: usize,
+    /// A jury's ranking that is signed and not published.
+    to_publish: bool,
 }
 
 /// A submission that failed through our own fault.
@@ -64,6 +71,8 @@ impl Needs {
             || self.soon.is_some()
             || self.draft
             || self.image.is_some()
+            || self.to_judge > 0
+            || self.to_publish
     }
 }
 
@@ -80,7 +89,10 @@ async fn needs(app: &App, competition: &Competition) -> Result<Needs, PageError>
     let soon = contest_db::phases(&mut conn, competition.id).await?.into_iter().find(|phase| {
         phase.time(now) == PhaseTime::Ahead && phase.starts_at.duration_since(now).as_hours() < 48
     });
+    let (to_judge, to_publish) = jury(&mut conn, competition, now).await?;
     Ok(Needs {
+        to_judge,
+        to_publish,
         people: entry::db::waiting_count(&mut conn, competition.id).await?,
         ours: ours.collect(),
         uploaded,
@@ -93,6 +105,32 @@ async fn needs(app: &App, competition: &Competition) -> Result<Needs, PageError>
             .filter(|image| ImageTable::with(app.settings.images.clone()).local(image).is_err())
             .cloned(),
     })
+}
+
+/// What waits in judging: entries once they cannot change any more and no panel is at work, and results.
+async fn jury(
+    conn: &mut Connection,
+    competition: &Competition,
+    now: Timestamp,
+) -> Result<(usize, bool), PageError> {
+    let Some(rules) = entries::rules(conn, competition).await? else { return Ok((0, false)) };
+    if competition.definition.judging.is_none() {
+        return Ok((0, false));
+    }
+    let phases = contest_db::phases(conn, competition.id).await?;
+    let closed = Window::of(&rules, &phases).closes.is_some_and(|closes| closes <= now);
+    let panels = panel::db::of_competition(conn, competition.id).await?;
+    let idle = panels.iter().all(|panel| panel.state == PanelState::Preparing);
+    let waiting = match closed && idle {
+        true => entries::db::standing(conn, competition.id).await?.len(),
+        false => 0,
+    };
+    let mut to_publish = false;
+    for panel in panels.iter().filter(|panel| panel.state == PanelState::Signed) {
+        let last = result::db::of_panel(conn, panel.id).await?.into_iter().next();
+        to_publish |= last.is_some_and(|last| last.published_at.is_none());
+    }
+    Ok((waiting, to_publish))
 }
 
 #[derive(Serialize)]

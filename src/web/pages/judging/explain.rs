@@ -16,7 +16,7 @@ impl Explain for JudgingError {
         match self {
             Self::Store(error) => error.status(),
             Self::Unknown(what) if is_field(what) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::BadName | Self::Rubric(_) | Self::Marks(_) | Self::NoReason | Self::WrongPassword => {
+            Self::BadName | Self::Rubric(_) | Self::Marks(_) | Self::NoReason => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::Unknown(_) => StatusCode::NOT_FOUND,
@@ -40,7 +40,7 @@ impl Explain for JudgingError {
     fn code(&self) -> &'static str {
         match self {
             Self::NoRubric => "no-rubric",
-            Self::Rubric(_) | Self::Marks(_) | Self::BadName | Self::WrongPassword => "invalid",
+            Self::Rubric(_) | Self::Marks(_) | Self::BadName => "invalid",
             Self::Unknown(what) if is_field(what) => "invalid",
             Self::MarksGiven => "marks-given",
             Self::RubricFixed => "rubric-fixed",
@@ -83,7 +83,6 @@ impl Explain for JudgingError {
                 })
                 .collect(),
             Self::BadName => vec![FieldFault::new("name", "panel-name")],
-            Self::WrongPassword => vec![FieldFault::new("password", "password-wrong")],
             Self::Unknown("account") => vec![FieldFault::new("login", "no-such-login")],
             Self::Unknown("organisation") => vec![FieldFault::new("organisation", "no-such-organisation")],
             _ => Vec::new(),

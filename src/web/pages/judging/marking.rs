@@ -45,9 +45,9 @@ struct Line {
 
 /// Where an assignment stands for its judge.
 fn word(assignment: &Assignment) -> &'static str {
-    match (assignment.state, assignment.version) {
+    match (assignment.state, assignment.saved_at) {
         (AssignmentState::Submitted, _) => "submitted",
-        (_, 0) => "new",
+        (_, None) => "new",
         _ => "draft",
     }
 }
@@ -90,9 +90,11 @@ async fn list(
         .iter()
         .map(|(p, j)| json!({"id": p.id, "name": p.name, "chair": j.chair, "state": p.state, "invited": j.state.as_str() == "invited"}))
         .collect();
+    let changed = changed_rubric(&mut conn, hall.competition.id).await?;
     drop(conn);
     hall.page(&app, &frame, "judging/list.html", "judging")
         .await?
+        .with("changed", &changed)
         .with("lines", &lines)
         .with("panels", &panels)
         .with("done", &done)
@@ -102,6 +104,16 @@ async fn list(
         .with("blind", &judging.as_ref().is_none_or(|judging| judging.blind))
         .with("rubric", &judging.as_ref().map(|judging| criteria(judging, None, hall.locale)))
         .render()
+}
+
+/// The change of the rubric that judges have to know of: the last one, and why; none while it is as it was.
+async fn changed_rubric(
+    conn: &mut crate::store::Connection,
+    competition: crate::ids::CompetitionId,
+) -> Result<Option<serde_json::Value>, PageError> {
+    let last = rubric::db::all(conn, competition).await?.into_iter().next().filter(|last| last.number > 1);
+    Ok(last
+        .map(|last| json!({"number": last.number, "at": last.adopted_at.to_string(), "reason": last.reason})))
 }
 
 /// The entries' titles as judges read them.
@@ -228,6 +240,7 @@ async fn render(app: &App, frame: &Frame, at: &At, showing: Showing) -> Result<R
     let a = &desk.assignment;
     let (entry, tried) = app::find(app, at).await?;
     let mut conn = app.db.read().await?;
+    let changed = changed_rubric(&mut conn, hall.competition.id).await?;
     let view =
         seen::view(app, &mut conn, hall, &entry, desk.judging.blind).await?.with_app(app::view(at, &tried));
     drop(conn);
@@ -241,6 +254,7 @@ async fn render(app: &App, frame: &Frame, at: &At, showing: Showing) -> Result<R
         .await?
         .with("entry", &view)
         .with("number", &a.number)
+        .with("changed", &changed)
         .with("assignment", &a.id)
         .with("state", &word(a))
         .with("round", &a.round)

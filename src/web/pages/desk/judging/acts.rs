@@ -7,15 +7,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Form, Router};
 
+use super::results::{self, Ranking};
 use super::{Court, page_of};
 use crate::contest::model::Competition;
 use crate::ids::UserId;
 use crate::judging::panel::{self, With};
 use crate::judging::result::{self, Around};
-use crate::judging::{JudgeState, JudgingError, Panel, Seat, assign, rubric};
+use crate::judging::{JudgeState, Panel, PanelState, Seat, assign, rubric};
 use crate::people::PeopleError;
 use crate::web::App;
-use crate::web::error::PageError;
+use crate::web::error::{FieldFault, PageError};
 use crate::web::guard::User;
 use crate::web::limits::Limited;
 use crate::web::page::Frame;
@@ -84,6 +85,11 @@ impl Sent {
 
     fn competition(&self) -> &Competition {
         &self.hall.competition
+    }
+
+    /// The ranking as it would be, for who may see it.
+    async fn ranking(&self, app: &App) -> Result<Ranking, PageError> {
+        Ranking::of(app, &self.frame, &self.hall.competition.slug, &self.panel.id.to_string()).await
     }
 
     /// Back to the panel's page, with a notice.
@@ -170,10 +176,13 @@ async fn act(State(app): State<App>, sent: Sent) -> Result<Response, PageError> 
             panel::set_peek(house, competition, id, seat, sent.says("on")).await?;
             "flash-saved"
         }
-        "sign" => {
-            sign(&app, &sent).await?;
-            "flash-signed"
-        }
+        "sign" => match sign(&app, &sent).await? {
+            Some(fault) => {
+                let ranking = sent.ranking(&app).await?;
+                return results::show(&sent.frame, &app, ranking, 0, &[fault]).await;
+            }
+            None => "flash-signed",
+        },
         "publish" => {
             result::publish(house, competition, id, seat, sent.says("on")).await?;
             if sent.says("on") { "flash-judged-published" } else { "flash-judged-unpublished" }
@@ -189,13 +198,18 @@ async fn act(State(app): State<App>, sent: Sent) -> Result<Response, PageError> 
     }
 }
 
-async fn sign(app: &App, sent: &Sent) -> Result<(), PageError> {
+/// Signs; gives what was wrong with the form, if it was that.
+async fn sign(app: &App, sent: &Sent) -> Result<Option<FieldFault>, PageError> {
     app.limits.check(Limited::Login, &sent.user.actor.user.to_string())?;
     let confirmed = app.people.confirm(sent.user.actor.user, sent.field("password").to_owned()).await;
     let confirmed = match confirmed {
-        Err(PeopleError::WrongLogin) => return Err(JudgingError::WrongPassword.into()),
+        Err(PeopleError::WrongLogin) => return Ok(Some(FieldFault::new("password", "password-wrong"))),
         other => other?,
     };
+    let may = sent.panel.state == PanelState::Closed && sent.seat.chair;
+    if may && !sent.says("known") && results::to_know(&sent.ranking(app).await?) {
+        return Ok(Some(FieldFault::new("known", "required")));
+    }
     let mut conn = app.db.read().await?;
     let force = rubric::in_force(&mut conn, sent.hall.competition.id).await?;
     let judging = force.as_ref().map(|(_, judging)| judging);
@@ -203,5 +217,5 @@ async fn sign(app: &App, sent: &Sent) -> Result<(), PageError> {
         Around::of(&mut conn, &app.boards, (&sent.hall.competition, &sent.hall.phases), judging).await?;
     drop(conn);
     result::sign(&app.house, &sent.hall.competition, sent.panel.id, (sent.seat, &confirmed), &around).await?;
-    Ok(())
+    Ok(None)
 }

@@ -31,7 +31,7 @@ fn table(lines: Vec<Vec<String>>) -> Result<Vec<u8>, PageError> {
 }
 
 fn csv(name: &str, lines: Vec<Vec<String>>) -> Result<Response, PageError> {
-    Ok(stream::text(name, "text/csv; charset=utf-8", table(lines)?))
+    Ok(stream::csv(name, &table(lines)?))
 }
 
 async fn ranking(

@@ -119,6 +119,13 @@ impl Glance {
         })
     }
 
+    /// Numbers of entries that were drawn and are judged no more.
+    fn withdrawn(&self) -> Vec<i64> {
+        let there = |entry| self.entries.iter().any(|known| known.id == entry);
+        let gone = self.assignments.iter().filter(|a| !there(a.entry)).map(|a| a.number);
+        gone.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     fn entries(
         &self,
         wanted: usize,
@@ -167,6 +174,8 @@ fn progress(assignments: &[Assignment], round: i64) -> (usize, usize) {
 struct Part {
     judges: Vec<JudgeView>,
     entries: Vec<EntryView>,
+    /// Numbers of entries that were withdrawn after the draw.
+    withdrawn: Vec<i64>,
     conflicts: Vec<ConflictView>,
     /// Sheets of the round that are submitted, and all.
     round: (usize, usize),
@@ -201,6 +210,7 @@ async fn part(app: &App, court: &Court) -> Result<Part, PageError> {
         conflicts: conflicts.collect(),
         judges: glance.judges.iter().map(view).collect(),
         entries: glance.entries(court.per_entry(), (&titles, teams.as_deref())),
+        withdrawn: glance.withdrawn(),
         round: progress(&glance.assignments, panel.round),
         signed: signed.map(|s| {
             json!({"edition": s.edition, "at": s.signed_at.to_string(), "digest": s.digest, "holds": s.holds()})
@@ -264,6 +274,7 @@ async fn page(
         .with("all", &part.round.1)
         .with("short", &short)
         .with("conflicts", &part.conflicts)
+        .with("withdrawn", &part.withdrawn)
         .with("found", &found)
         .with("q", &wanted.q)
         .with("rubric", &court.force.as_ref().map(|(version, _)| *version))

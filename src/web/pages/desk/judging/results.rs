@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
@@ -9,11 +10,13 @@ use serde_json::json;
 
 use super::Court;
 use super::overview::panel_view;
+use crate::contest::definition::judging::{Judging, Tie};
+use crate::contest::model::PhaseTime;
 use crate::judging::entries;
 use crate::judging::result::{self, EntryRow, Outcome, SheetRow, Shown, Signature};
 use crate::judging::{Panel, Seat};
 use crate::web::App;
-use crate::web::error::PageError;
+use crate::web::error::{FieldFault, PageError};
 use crate::web::page::Frame;
 use crate::web::pages::competition::hall::{Hall, column_named};
 use crate::web::pages::judging::{criteria, number};
@@ -92,6 +95,19 @@ fn weights(outcome: &Outcome) -> serde_json::Value {
     json!({ "automatic": weights.automatic / all, "judged": weights.judged / all })
 }
 
+/// What decides between equals, in order; criteria by their titles.
+fn ties(judging: &Judging, locale: &str) -> Vec<serde_json::Value> {
+    let view = |tie: &Tie| match tie {
+        Tie::Criterion(key) => {
+            let title =
+                judging.criterion(key).map_or(key.as_str(), |criterion| criterion.title.locale(locale));
+            json!({ "criterion": title })
+        }
+        other => json!({ "kind": other.to_string() }),
+    };
+    judging.ties.iter().map(view).collect()
+}
+
 async fn page(
     frame: Frame,
     State(app): State<App>,
@@ -99,9 +115,45 @@ async fn page(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, PageError> {
     let r = Ranking::of(&app, &frame, &slug, &id).await?;
+    show(&frame, &app, r, wanted.page, &[]).await
+}
+
+/// Entries that count 0 by machine because they stand on no board, and whether the phase of that board goes on.
+#[derive(Clone, Copy)]
+struct Automatic {
+    unscored: usize,
+    goes_on: bool,
+}
+
+impl Automatic {
+    fn of(r: &Ranking) -> Self {
+        let source = r.shown.outcome.judging.automatic.as_ref().filter(|_| r.shown.signature.is_none());
+        let Some(source) = source else { return Self { unscored: 0, goes_on: false } };
+        let phase = source.of_phase(&r.hall.phases);
+        Self {
+            unscored: r.shown.outcome.entries.iter().filter(|entry| entry.board.is_none()).count(),
+            goes_on: phase.is_some_and(|phase| phase.time(r.hall.now) != PhaseTime::Over),
+        }
+    }
+}
+
+/// Whether there is something that the chair has to say they know before they sign.
+pub(super) fn to_know(r: &Ranking) -> bool {
+    let automatic = Automatic::of(r);
+    automatic.unscored > 0 || automatic.goes_on
+}
+
+/// The page; with what was wrong with a form on it.
+pub(super) async fn show(
+    frame: &Frame,
+    app: &App,
+    r: Ranking,
+    number_of_page: usize,
+    faults: &[FieldFault],
+) -> Result<Response, PageError> {
     let titles = entries::blind_titles(&mut *app.db.read().await?, r.hall.competition.id).await?;
     let total = r.shown.outcome.entries.len();
-    let first = wanted.page.saturating_mul(PAGE).min(total);
+    let first = number_of_page.saturating_mul(PAGE).min(total);
     let shown = &r.shown.outcome.entries[first..total.min(first + PAGE)];
     let rows: Vec<Row<'_>> = shown.iter().map(|entry| row(entry, r.shown.named, &titles)).collect();
     let flagged: Vec<Row<'_>> = r
@@ -114,6 +166,7 @@ async fn page(
         .collect();
     let judging = &r.shown.outcome.judging;
     let automatic = judging.automatic.as_ref();
+    let by_machine = Automatic::of(&r);
     let column = automatic.map(|source| column_named(&r.hall, &source.column));
     let unjudged = r.shown.outcome.entries.iter().filter(|entry| entry.sheets == 0).count();
     let few = r
@@ -124,7 +177,7 @@ async fn page(
         .filter(|e| e.sheets > 0 && e.sheets < judging.per_entry as usize)
         .count();
     r.hall
-        .page(&app, &frame, "desk/judging/results.html", "judging")
+        .page(app, frame, "desk/judging/results.html", "judging")
         .await?
         .with("panel", &panel_view(&r.panel))
         .with("chair", &r.seat.chair)
@@ -138,16 +191,19 @@ async fn page(
         .with("weights", &weights(&r.shown.outcome))
         .with("column", &column)
         .with("automatic", &automatic)
-        .with("ties", &judging.ties)
+        .with("ties", &ties(judging, r.hall.locale))
         .with("rubric", &r.shown.outcome.rubric)
         .with("unjudged", &unjudged)
         .with("few", &few)
         .with("per_entry", &judging.per_entry)
         .with("signature", &signature_view(r.shown.signature.as_ref()))
         .with("total", &total)
-        .with("page", &wanted.page)
+        .with("page", &number_of_page)
+        .with("unscored", &by_machine.unscored)
+        .with("goes_on", &by_machine.goes_on)
         .with("page_size", &PAGE)
-        .with("faults", &Vec::<()>::new())
+        .with("faults", &frame.faults(faults))
+        .status(if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY })
         .render()
 }
 
@@ -222,7 +278,7 @@ async fn print(
         .with("criteria", &criteria(judging, None, r.hall.locale))
         .with("weights", &weights(&r.shown.outcome))
         .with("normalisation", judging.normalisation.as_str())
-        .with("ties", &judging.ties)
+        .with("ties", &ties(judging, r.hall.locale))
         .with("rubric", &r.shown.outcome.rubric)
         .with("per_entry", &judging.per_entry)
         .with("signature", &signature_view(r.shown.signature.as_ref()))
