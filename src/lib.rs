@@ -22,4 +22,5 @@ pub mod sandbox;
 pub mod scoring;
 pub mod store;
 pub mod submission;
+pub mod ticket;
 pub mod web;

@@ -1,11 +1,10 @@
-//! SQL of demos, their tickets and visits.
+//! SQL of demos.
 
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::model::{Demo, State};
-use crate::ids::{EntryId, SandboxId, SessionId, SubmissionId, UserId};
+use crate::ids::{EntryId, SandboxId, SubmissionId, UserId};
 use crate::store::{Connection, Row, StoreError};
 
 fn demo(row: &AnyRow) -> Result<Demo, StoreError> {
@@ -214,96 +213,14 @@ pub(super) async fn open_to_visitors(
     Ok(())
 }
 
-/// Adds a ticket.
-pub(super) async fn insert_ticket(
+/// Whether a demo goes on, and the entry that whoever comes to it judges: `None` once it has ended.
+pub(super) async fn goes_on(
     conn: &mut Connection,
-    digest: &str,
-    (demo, user, session): (SandboxId, UserId, SessionId),
-    expires_at: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO demo_tickets (digest, demo_id, user_id, session_id, expires_at) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(digest)
-    .bind(demo.to_string())
-    .bind(user.to_string())
-    .bind(session.to_string())
-    .bind(expires_at.as_millisecond())
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Uses a ticket up; `None` when it is unknown, used, too old or another demo's.
-pub(super) async fn use_ticket(
-    conn: &mut Connection,
-    digest: &str,
     demo: SandboxId,
-    now: Timestamp,
-) -> Result<Option<(UserId, SessionId)>, StoreError> {
-    let row = sqlx::query(
-        "UPDATE demo_tickets SET used_at = $3 WHERE digest = $1 AND demo_id = $2 \
-         AND used_at IS NULL AND expires_at > $3 RETURNING user_id, session_id",
-    )
-    .bind(digest)
-    .bind(demo.to_string())
-    .bind(now.as_millisecond())
-    .fetch_optional(conn)
-    .await?;
-    row.map(|row| Ok((row.parsed("user_id")?, row.parsed("session_id")?))).transpose()
-}
-
-/// Adds a visit.
-pub(super) async fn insert_visit(
-    conn: &mut Connection,
-    digest: &str,
-    (demo, user, session): (SandboxId, UserId, SessionId),
-    expires_at: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO demo_visits (digest, demo_id, user_id, session_id, expires_at) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(digest)
-    .bind(demo.to_string())
-    .bind(user.to_string())
-    .bind(session.to_string())
-    .bind(expires_at.as_millisecond())
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Whose visit a cookie is, and the entry that they came to judge: somebody whose session on the main site, in
-/// which they came, goes on.
-pub(super) async fn visitor(
-    conn: &mut Connection,
-    digest: &str,
-    demo: SandboxId,
-    now: Timestamp,
-) -> Result<Option<(UserId, Option<EntryId>)>, StoreError> {
-    let row = sqlx::query(
-        "SELECT v.user_id AS user_id, d.entry_id AS entry_id FROM demo_visits v \
-         JOIN demos d ON d.id = v.demo_id AND d.ended_at IS NULL \
-         JOIN users u ON u.id = v.user_id AND u.disabled_at IS NULL \
-         WHERE v.digest = $1 AND v.demo_id = $2 AND v.expires_at > $3 AND EXISTS \
-         (SELECT 1 FROM sessions s WHERE s.id = v.session_id AND s.user_id = v.user_id AND s.expires_at > $3 \
-          AND (s.revoked_at IS NULL OR s.revoked_at > $3))",
-    )
-    .bind(digest)
-    .bind(demo.to_string())
-    .bind(now.as_millisecond())
-    .fetch_optional(conn)
-    .await?;
-    row.map(|row| Ok((row.parsed("user_id")?, row.parsed_or_null("entry_id")?))).transpose()
-}
-
-/// Forgets tickets and visits that are over.
-pub(super) async fn sweep(conn: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-    for table in ["demo_tickets", "demo_visits"] {
-        sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} WHERE expires_at <= $1")))
-            .bind(now.as_millisecond())
-            .execute(&mut *conn)
-            .await?;
-    }
-    Ok(())
+) -> Result<Option<Option<EntryId>>, StoreError> {
+    let row = sqlx::query("SELECT entry_id FROM demos WHERE id = $1 AND ended_at IS NULL")
+        .bind(demo.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| row.parsed_or_null("entry_id")).transpose()
 }

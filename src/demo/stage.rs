@@ -19,6 +19,7 @@ use crate::sandbox::{Relay, RelayError, RelayStream, Sandbox, SandboxState};
 use crate::store::StoreError;
 use crate::submission::model::Submission;
 use crate::submission::run::Carrier;
+use crate::ticket;
 
 /// How often the stage looks around.
 const BEAT: Duration = Duration::from_secs(1);
@@ -177,7 +178,7 @@ impl Stage {
         if beat.is_multiple_of(METERED) {
             self.meter().await?;
             let mut tx = house.db.begin().await?;
-            db::sweep(&mut tx, now).await?;
+            ticket::sweep(&mut tx, now).await?;
             tx.commit().await?;
         }
         let mut free = self.means().places.saturating_sub(held.len());

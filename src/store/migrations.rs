@@ -23,6 +23,7 @@ const TEXTS: &[(i64, &str, &str)] = &[
     (14, "demos", include_str!("../../migrations/0014_demos.sql")),
     (15, "demos_of_judges", include_str!("../../migrations/0015_demos_of_judges.sql")),
     (16, "second_rounds", include_str!("../../migrations/0016_second_rounds.sql")),
+    (17, "tickets", include_str!("../../migrations/0017_tickets.sql")),
 ];
 
 /// The migrations in the dialect of `engine`.

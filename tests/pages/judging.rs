@@ -654,7 +654,13 @@ async fn the_automatic_part_comes_from_the_public_board() {
     assert_eq!(total("bob"), [90.0, 80.0, 2.0]);
     assert_eq!(total("carol"), [50.0, 0.0, -1.0], "who stands on no board has nothing");
     // that a board goes on, and that somebody is not on it, has to be known to who signs
-    scene.chair().get(&format!("{results}/results")).await.ok().has("尚未结束").has("1 件作品在排行榜上没有成绩");
+    scene
+        .chair()
+        .get(&format!("{results}/results"))
+        .await
+        .ok()
+        .has("尚未结束")
+        .has("1 件作品在排行榜上没有成绩");
     let signed = |known| [("password", PASSWORD), ("known", known)];
     scene.act(scene.chair(), "sign", &signed("")).await.is(422).has("我知道上面所说的自动评分情况");
     scene.org.get(&format!("{C}/desk")).await.ok().lacks("等待公布");

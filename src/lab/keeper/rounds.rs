@@ -14,8 +14,9 @@ use crate::contest::model::ParticipantState;
 use crate::lab::ask::announce;
 use crate::lab::db::{self, Change};
 use crate::lab::model::{Grant, Sandbox, State};
-use crate::lab::{reports, ticket};
+use crate::lab::reports;
 use crate::store::StoreError;
+use crate::ticket;
 
 impl Keeper {
     /// Gives waiting sandboxes their places, and sees to those that are held.
@@ -38,7 +39,7 @@ impl Keeper {
         if beat % REAPED == REAPED - 1 {
             self.reap().await;
             let mut tx = means.house.db.begin().await?;
-            ticket::db::sweep_visits(&mut tx, now).await?;
+            ticket::sweep(&mut tx, now).await?;
             reports::db::sweep(&mut tx, now).await?;
             tx.commit().await?;
             self.look_after_homes().await;
