@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the steps that tests share fail like tests")]
 
+#[path = "browser/demo.rs"]
+mod demo;
 #[path = "browser/entries.rs"]
 mod entries;
 #[path = "browser/judging.rs"]

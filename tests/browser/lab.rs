@@ -17,17 +17,17 @@ use super::support::{PASSWORD, TestApp, leftovers};
 use super::{AUTO, C, take_part};
 
 /// How long a lab, or a service, may take to show what is waited for.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The real binary on the data of a test's service, on a port that stays the same.
-struct Service {
+pub(super) struct Service {
     child: Child,
     settings: Settings,
     port: u16,
 }
 
 impl Service {
-    async fn start(app: &TestApp, port: u16) -> Self {
+    pub(super) async fn start(app: &TestApp, port: u16) -> Self {
         let settings = app.app.settings.clone();
         let child = Self::spawn(&settings, port);
         let service = Self { child, settings, port };
@@ -63,12 +63,12 @@ impl Service {
         }
     }
 
-    fn base(&self) -> String {
+    pub(super) fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// SIGTERM, and waits until it has ended well.
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         let id = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         let begun = Instant::now();
@@ -108,7 +108,7 @@ impl Drop for Service {
 }
 
 /// Runs a script's body in the lab until it gives something.
-async fn until(page: &Chromium, what: &str, body: &str) -> Value {
+pub(super) async fn until(page: &Chromium, what: &str, body: &str) -> Value {
     let begun = Instant::now();
     loop {
         // a page that is being loaded has no scripts yet
@@ -220,8 +220,9 @@ async fn in_terminal(page: &Chromium, service: &Service, line: &str, file: &str,
     }
 }
 
-/// What a notebook's output tries with the main site, written down in the page.
-fn reaches(base: &str) -> String {
+/// What a foreign page tries with the main site, written down in that page; `act` is a path whose POST would do
+/// something there.
+pub(super) fn reaches(base: &str, act: &str) -> String {
     let script = "
 const tried = {}, base = 'BASE';
 const note = (name, attempt) => Promise.resolve().then(attempt).then(
@@ -247,7 +248,7 @@ Promise.all([
     window.top.postMessage('tell', '*'); window.parent.postMessage('tell', base); setTimeout(good, 500); })),
 ]).then(() => { document.body.dataset.tried = JSON.stringify(tried); });
 ";
-    script.replace("BASE", base).replace("STOP", &format!("{C}/sandbox/stop"))
+    script.replace("BASE", base).replace("STOP", act)
 }
 
 #[tokio::test]
@@ -293,7 +294,7 @@ async fn a_lab_is_used_reloaded_and_outlives_the_service() {
     let display = format!(
         "from IPython.display import HTML, Javascript; display(HTML({}), Javascript({}))",
         json!("<b>ran</b><script>document.body.dataset.ran = 'yes'</script>"),
-        json!(reaches(&service.base()).replace('\n', " "))
+        json!(reaches(&service.base(), &format!("{C}/sandbox/stop")).replace('\n', " "))
     );
     run(&page, &display, "text.includes('ran')").await;
     let tried = until(&page, "the script", "return document.body.dataset.tried").await;
