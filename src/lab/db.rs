@@ -234,6 +234,8 @@ pub async fn change(
 ) -> Result<bool, StoreError> {
     debug_assert!(change.from.may_become(change.to), "{} → {}", change.from, change.to);
     let at = |wanted: State| (change.to == wanted).then(|| now.as_millisecond());
+    // one that goes on, or could not be paused, is as idle as it was: a person's doing is counted by its gauge
+    let begun = at(State::Ready).filter(|_| change.from == State::Starting);
     let over = change.to.is_over().then(|| now.as_millisecond());
     let done = sqlx::query(
         "UPDATE sandboxes SET state = $3, host = COALESCE($4, host), \
@@ -249,7 +251,7 @@ pub async fn change(
     .bind(change.deadline_at.map(Timestamp::as_millisecond))
     .bind(change.reason)
     .bind(at(State::Starting))
-    .bind(at(State::Ready))
+    .bind(begun)
     .bind(at(State::Paused))
     .bind(over)
     .execute(conn)

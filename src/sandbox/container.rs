@@ -20,6 +20,8 @@ use super::engine::Engine;
 
 /// How long the engine may take to hear that a container was killed for memory.
 const SECOND_THOUGHT: Duration = Duration::from_millis(250);
+/// How often a container is frozen before it is given up, a second thought apart.
+const FREEZES: u32 = 5;
 
 /// What a container prints, as it comes.
 pub(super) type LogStream = Pin<Box<dyn Stream<Item = Result<LogOutput, DockerError>> + Send>>;
@@ -104,13 +106,19 @@ impl Engine {
         }
     }
 
-    /// Freezes every process of it. One that is frozen already is no error.
+    /// Freezes every process of it. One that is frozen already is no error. On a busy machine the first
+    /// control groups may not catch processes that are being born; then it is tried again.
     pub(super) async fn freeze(&self, name: &str) -> Result<(), SandboxError> {
-        match self.0.docker.pause_container(name).await {
-            Err(error) if !says(&error, "already paused") => {
-                Err(SandboxError::engine("pause a container", error))
+        let mut left = FREEZES;
+        loop {
+            left -= 1;
+            match self.0.docker.pause_container(name).await {
+                Err(error) if left > 0 && says(&error, "unable to freeze") => sleep(SECOND_THOUGHT).await,
+                Err(error) if !says(&error, "already paused") => {
+                    return Err(SandboxError::engine("pause a container", error));
+                }
+                _ => return Ok(()),
             }
-            _ => Ok(()),
         }
     }
 

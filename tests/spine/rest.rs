@@ -43,21 +43,6 @@ async fn paused(world: &World, id: SandboxId) -> Sandbox {
     until_it_is(world, id, State::Paused).await
 }
 
-/// The same once somebody was there: that may be noted after the clock has moved, and then it takes as long again.
-async fn paused_again(world: &World, id: SandboxId) {
-    for _ in 0..9 {
-        world.clock.shift(IDLE);
-        for _ in 0..250 {
-            let now = db::by_id(&mut world.house.db.read().await.unwrap(), id).await.unwrap().unwrap();
-            if now.state == State::Paused {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    }
-    panic!("it does not rest again");
-}
-
 #[tokio::test]
 async fn only_a_person_has_a_paused_sandbox_go_on() {
     let world = World::new().await;
@@ -76,11 +61,11 @@ async fn only_a_person_has_a_paused_sandbox_go_on() {
     until_it_is(&world, id, State::Ready).await;
     keeper.dial_quietly(id, LAB_PORT).await.unwrap();
     // presses Go on above the lab
-    paused_again(&world, id).await;
+    paused(&world, id).await;
     keeper.wake(id).await.unwrap();
     until_it_is(&world, id, State::Ready).await;
     // or types into a terminal that had stayed open
-    paused_again(&world, id).await;
+    paused(&world, id).await;
     world.clock.shift(1);
     keeper.way_in(id).unwrap().gauge.active(world.clock.now());
     until_it_is(&world, id, State::Ready).await;

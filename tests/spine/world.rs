@@ -61,6 +61,9 @@ impl World {
     }
 
     async fn with(postgres: Option<PostgresServer>, s3: Option<S3Server>) -> Self {
+        // what the service says is shown with a test that fails
+        let told = tracing_subscriber::fmt().with_env_filter("warn,shuyu=debug").with_test_writer();
+        told.with_ansi(false).try_init().ok();
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::under(dir.path());
         // a lab that waits is for the tests that are about it

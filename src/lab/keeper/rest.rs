@@ -20,6 +20,7 @@ impl Keeper {
     pub async fn dial(&self, id: SandboxId, port: u16) -> Result<RelayStream, ReachError> {
         let held = self.awake(id)?;
         if self.is_paused(id).await? {
+            held.gauge.active(self.means().house.clock.now());
             self.go_on(id, &held).await?;
         }
         Ok(held.relay.open(port).await?)
@@ -43,6 +44,7 @@ impl Keeper {
     /// [`ReachError::NotHere`], [`ReachError::Engine`].
     pub async fn wake(&self, id: SandboxId) -> Result<(), ReachError> {
         let held = self.get(id).ok_or(ReachError::NotHere)?;
+        held.gauge.active(self.means().house.clock.now());
         self.go_on(id, &held).await
     }
 
@@ -62,9 +64,9 @@ impl Keeper {
         Ok(known.is_some_and(|sandbox| sandbox.state == State::Paused))
     }
 
+    /// Has it go on, if it is paused still. That somebody came is noted before, when they came.
     pub(super) async fn go_on(&self, id: SandboxId, held: &Held) -> Result<(), ReachError> {
         let _turn = held.turn.lock().await;
-        held.gauge.active(self.means().house.clock.now());
         if self.is_paused(id).await? {
             held.sandbox.unpause().await?;
             self.moved(id, State::Paused, State::Ready, "").await?;

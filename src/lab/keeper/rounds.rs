@@ -29,7 +29,7 @@ impl Keeper {
         self.copy_asked(tasks).await?;
         self.feel_pulses().await;
         self.answer(tasks).await?;
-        while let Some(sandbox) = self.give_place(now).await? {
+        while let Some(sandbox) = self.give_place().await? {
             let (keeper, mark) = (self.clone(), self.busy().mark(sandbox.id));
             tasks.spawn(async move {
                 keeper.begin(&sandbox).await;
@@ -52,8 +52,10 @@ impl Keeper {
     }
 
     /// Takes the next waiting sandbox on, while there is a place.
-    async fn give_place(&self, now: Timestamp) -> Result<Option<Sandbox>, StoreError> {
+    async fn give_place(&self) -> Result<Option<Sandbox>, StoreError> {
         let Means { house, host, settings, .. } = self.means();
+        // a round takes its time: a session begins when its place is given
+        let now = house.clock.now();
         let mut conn = house.db.read().await?;
         if db::places_taken(&mut conn, host).await? >= i64::from(settings.places) {
             return Ok(None);
