@@ -294,7 +294,8 @@ fn reason_codes(sources: &[Source]) -> (BTreeSet<String>, Vec<String>) {
     let (mut codes, mut hidden) = (BTreeSet::new(), Vec::new());
     let room = |s: &&Source| s.path.starts_with("submission/") && !s.path.contains("/tests");
     for Source { path, code } in sources.iter().filter(room) {
-        for written in given(code, "Reason::new(", 0) {
+        let made = ["Reason::new(", "Reason::faulty("];
+        for written in made.iter().flat_map(|made| given(code, made, 0)) {
             let constant = format!("const {written}: &str = ");
             let named = || literal(code.split_once(&constant)?.1.split(';').next()?);
             match literal(written).or_else(named) {

@@ -15,7 +15,6 @@ desk-bundle = Bundle
 published = Published
 needs-now = What needs you now
 needs-nothing = Nothing needs you now.
-in-english = In English, with the value found
 needs-image = No sandbox image here stands for “{ $image }”, so nothing can run. Have the operator add it to SHUYU_IMAGES, or name another image in the bundle.
 needs-judging = { $count ->
     [one] One entry waits for a jury: ask judges and draw

@@ -20,7 +20,7 @@ finding-more-findings = More findings are not listed
 # keys and values
 finding-duplicate-key = A key stands here twice; the last one counts
     .mend = Keep one of them.
-finding-unknown-key = This key is not known here and ignored
+finding-unknown-key = This key is not known here
     .mend = Check its spelling, or remove it.
 finding-foreign-key = This key belongs to another server or to CodaLab v1.5 and is ignored
     .mend = Remove it.

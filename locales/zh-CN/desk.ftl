@@ -15,7 +15,6 @@ desk-bundle = 竞赛包
 published = 已发布
 needs-now = 现在需要您处理
 needs-nothing = 没有需要处理的事项。
-in-english = 英文详情（含所发现的值）
 needs-image = 本机没有与“{ $image }”对应的沙箱镜像，无法运行。请运维人员在 SHUYU_IMAGES 中添加，或在竞赛包中改用其他镜像。
 needs-judging = { $count } 件作品等待评审：请组成评审组并分配
 needs-publishing = 评审结果已签署，等待公布

@@ -20,7 +20,7 @@ finding-more-findings = 问题较多，其余的没有列出
 # keys and values
 finding-duplicate-key = 同一个键写了两次，以最后一次为准
     .mend = 请只保留一处。
-finding-unknown-key = 不认识这个键，已忽略
+finding-unknown-key = 不认识这个键
     .mend = 请检查拼写；不需要时请删除。
 finding-foreign-key = 这个键属于其他平台或 CodaLab 旧格式，已忽略
     .mend = 请删除。

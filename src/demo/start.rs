@@ -164,7 +164,8 @@ impl Stage {
             let SubmissionKind::App { manifest } = &found.kind else {
                 return Err(refused("app-manifest", "this is no app".to_owned()));
             };
-            let manifest = app::read(manifest).map_err(|why| refused("app-manifest", why))?;
+            let manifest =
+                app::read(manifest).map_err(|faulty| refused("app-manifest", faulty.to_string()))?;
             files::lay_out(&found.root, &laid, &manifest)?
                 .map_err(|reason| refused("app-manifest", reason.text))?;
             fs::remove_file(&upload)?;

@@ -58,6 +58,9 @@ pub enum JudgingError {
         /// Where it stands.
         state: PanelState,
     },
+    /// Others' marks of this round are shown to whoever wants to change theirs.
+    #[error("marks are given independently: you have seen the others', and yours stay as they are")]
+    OthersSeen,
     /// A name that is empty, too long or taken.
     #[error("a panel has a name of 1 to 60 characters that no other has")]
     BadName,

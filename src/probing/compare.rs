@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json_path::JsonPath;
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use super::answer::Answer;
+use super::bounds;
 use super::fill::{Bindings, FillError, Template, fill_json, fill_number};
 use super::latency::LatencyClass;
 use super::suite::{Capture, Digest, Expect, JsonRule, JsonTest, TextTest, Tolerance};
@@ -173,7 +173,8 @@ fn check_json(expect: &Expect, json: &Value, bindings: &Bindings, unmet: &mut Ve
 /// What a path selects: the value, or the list of all values where it is not one.
 fn select(path: &Template, json: &Value, bindings: &Bindings) -> Result<(usize, Value), String> {
     let text = path.fill(bindings).map_err(|error| error.to_string())?;
-    let path = JsonPath::parse(&text).map_err(|error| error.to_string())?;
+    // what was filled in came from an app
+    let path = bounds::json_path(&text)?;
     let nodes = path.query(json).all();
     let value = match nodes.as_slice() {
         [one] => (*one).clone(),
@@ -468,14 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_refers_to_itself_without_end_ends() {
-        for schema in [
-            "{$ref: '#'}",
-            "{allOf: [{$ref: '#/$defs/a'}], $defs: {a: {anyOf: [{$ref: '#/$defs/b'}]}, b: {$ref: '#/$defs/a'}}}",
-            "{not: {$ref: '#'}}",
-        ] {
-            let _ = holds(&format!("{{schema: {schema}}}"), "{\"a\": [1]}");
-        }
+    fn a_schema_of_any_depth_is_held_against_an_answer() {
         let list = "{$ref: '#/$defs/l', $defs: {l: {type: array, items: {$ref: '#/$defs/l'}}}}";
         assert!(holds(&format!("{{schema: {list}}}"), &format!("{}{}", "[".repeat(100), "]".repeat(100))));
         assert!(!holds(&format!("{{schema: {list}}}"), "[[1]]"));

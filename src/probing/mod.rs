@@ -12,6 +12,7 @@
 
 pub mod answer;
 pub mod ask;
+mod bounds;
 pub mod compare;
 pub mod draw;
 pub mod fill;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::command;
-use crate::contest::bundle::Severity;
+use crate::contest::bundle::Faulty;
 use crate::contest::bundle::finding::{Findings, Place};
 use crate::contest::bundle::node;
 use crate::contest::bundle::quantity::read_size;
@@ -27,8 +27,6 @@ const LONGEST_START: Duration = Duration::from_secs(300);
 const WHEELS: usize = 64;
 /// The port of an app that serves files alone, where its author names none.
 const FILES_PORT: u16 = 8000;
-/// Findings that are told of a file.
-const TOLD: usize = 8;
 
 /// What an author says of an app.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,7 +71,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// Everything that is wrong with it, with lines and how to mend it.
-pub fn read(text: &str) -> Result<Manifest, String> {
+pub fn read(text: &str) -> Result<Manifest, Faulty> {
     let mut findings = Findings::strictly_about(MANIFEST);
     let manifest = node::parse(text.trim_start_matches('\u{feff}'), &mut findings).and_then(|root| {
         let top = Section::of(&root, Place::default(), &mut findings)?;
@@ -84,14 +82,7 @@ pub fn read(text: &str) -> Result<Manifest, String> {
     {
         return Ok(manifest);
     }
-    let found = findings.into_report().findings;
-    let wrong = found.iter().filter(|finding| finding.severity == Severity::Error).take(TOLD);
-    let told = wrong.map(|finding| {
-        let line = finding.line.map(|line| format!(" line {line}")).unwrap_or_default();
-        let key = if finding.key.is_empty() { String::new() } else { format!(" {}", finding.key) };
-        format!("{MANIFEST}{line}{key}: {}; {}", finding.problem, finding.mend)
-    });
-    Err(told.collect::<Vec<_>>().join("\n"))
+    Err(findings.into_faulty())
 }
 
 fn manifest(mut top: Section<'_>, findings: &mut Findings) -> Option<Manifest> {
@@ -346,9 +337,9 @@ mod tests {
     fn everything_wrong_is_told_with_its_line() {
         let text = "command: \"python3 'app.py\"\nport: 80\nhealth: health\nstart_timeout: 10 hours\n\
                     resources: {memory: 1KiB, pids: 2}\nwheels: [../x.whl, a.zip]\nstatic: /etc\n";
-        insta::assert_snapshot!(read(text).unwrap_err());
-        insta::assert_snapshot!(read("port: [1").unwrap_err());
-        assert!(read("port: 8000").unwrap_err().contains("`command` is required"));
+        insta::assert_snapshot!(read(text).unwrap_err().to_string());
+        insta::assert_snapshot!(read("port: [1").unwrap_err().to_string());
+        assert!(read("port: 8000").unwrap_err().to_string().contains("`command` is required"));
         let hungry = read("static: .\nresources: {cpus: 64}").unwrap();
         assert!(hungry.resources.within(&Resources::default()).unwrap_err().contains("64"));
     }

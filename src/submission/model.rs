@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::contest::bundle::{Faulty, Finding};
 use crate::contest::definition::Task;
 use crate::contest::model::word;
 use crate::ids::{CompetitionId, PhaseId, RunId, SubmissionId, TaskId, TeamId, UserId};
@@ -195,12 +196,20 @@ pub struct Reason {
     /// The report on a result file's faults, as the scoring room wrote it (public facts only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faults: Option<serde_json::Value>,
+    /// What is wrong with a file that its author wrote for us, such as `app.yaml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 impl Reason {
     /// A reason with a code and a text.
     pub fn new(code: &str, text: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), text: text.into(), faults: None }
+        Self { code: code.to_owned(), text: text.into(), faults: None, findings: Vec::new() }
+    }
+
+    /// A file that its author wrote for us is refused.
+    pub fn faulty(code: &str, faulty: Faulty) -> Self {
+        Self { findings: faulty.0.clone(), ..Self::new(code, faulty.to_string()) }
     }
 }
 

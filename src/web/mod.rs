@@ -12,6 +12,7 @@ mod assets;
 pub mod entries;
 pub mod error;
 mod explain;
+mod findings;
 pub mod format;
 mod gauges;
 pub mod guard;

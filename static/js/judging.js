@@ -44,6 +44,8 @@ function sheet() {
   let busy = null; // the save that is under way
   let stopped = false;
   let leaving = false;
+  let away = false; // whether the last save did not reach the server
+  let unsent = false; // whether it was to be submitted meanwhile
 
   const say = (said) => { status.textContent = said; };
   const keep = () => {
@@ -123,7 +125,8 @@ function sheet() {
       if (answer.ok) {
         seen.value = told.version;
         settle(sent);
-        say(`${words.saved} ${new Date(told.saved_at).toLocaleTimeString(document.documentElement.lang)}`);
+        away = false;
+        say(unsent ? words.unsent : `${words.saved} ${new Date(told.saved_at).toLocaleTimeString(document.documentElement.lang)}`);
         return true;
       } else if (told.code === "marks-newer") {
         conflict(told);
@@ -133,7 +136,8 @@ function sheet() {
         say(told.title ?? words.closed);
       }
     } catch {
-      say(words.offline);
+      away = true;
+      say(unsent ? words.unsentAway : words.offline);
       later(RETRY);
     }
     return false;
@@ -157,7 +161,13 @@ function sheet() {
     event.preventDefault();
     clearTimeout(timer);
     keep();
-    if (!(await save(true))) return;
+    if (!(await save(true))) {
+      // a judge who pressed Submit must not take their marks for submitted
+      unsent = away && event.submitter?.hasAttribute("formaction");
+      if (unsent) say(words.unsentAway);
+      status.classList.toggle("fault", unsent);
+      return;
+    }
     leaving = true;
     stopped = true;
     clearTimeout(timer);

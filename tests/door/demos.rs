@@ -152,7 +152,10 @@ async fn a_team_tries_its_app_at_an_origin_of_its_own() {
         cookies: format!("{}; own=1; shuyu_session=abc", guest.cookies),
         ..at_the_door(&app, demo.id)
     };
-    let said = own.ask("GET /page?a=1", &[("Authorization", "Basic abc")], "").await.is(200);
+    let proxied =
+        [("Authorization", "Basic abc"), ("X-Forwarded-For", "192.0.2.7"), ("Forwarded", "for=192.0.2.7")];
+    let said = own.ask("GET /page?a=1", &proxied, "").await.is(200);
+    assert!(!said.body.contains("192.0.2.7"), "who asks is nothing for an app: {}", said.body);
     assert!(said.body.starts_with("asked /page?a=1") && said.body.contains("own=1"), "{}", said.body);
     // neither our cookies nor the browser's credentials reach it
     assert!(

@@ -362,6 +362,9 @@ async fn others_marks_are_seen_after_ones_own_and_a_second_round_shows_them_befo
         .lacks("内部");
     submit(jia, shared, 0.0, 0.5).await.is(303);
     jia.get(&format!("{JUDGE}/{shared}")).await.ok().has("评委 A").has("内部").lacks("yin 先生");
+    // who has seen them keeps their own
+    jia.get(&format!("{JUDGE}/{shared}")).await.ok().lacks("取回修改").has("您已看到其他评委的评分");
+    jia.post(&format!("{JUDGE}/{shared}/back"), &[]).await.is(409).has("评分不能再修改");
     // the chair may close that
     scene.act(yi, "peek", &[("on", "no")]).await.is(403);
     scene.act(jia, "peek", &[("on", "no")]).await.is(303);
@@ -445,6 +448,8 @@ async fn a_rubric_changed_after_the_first_mark_is_a_version_and_asks_again() {
     change_rubric(&scene.org, &[("weight-0", "2"), ("reason", "改权重")]).await.is(303);
     jia.get(&format!("{JUDGE}/{number}")).await.ok().has("取回修改");
     scene.org.get(&format!("{DESK}/rubric")).await.ok().has("1 份评分表");
+    // names are an organizer's to show
+    change_rubric(jia, &[("blind", ""), ("reason", "看一看")]).await.is(403);
     change_rubric(&scene.org, &[("max-1", "10"), ("reason", "统一为十分制")]).await.is(303);
     jia.get(JUDGE).await.ok().has("评审表已改为第 3 版").has("统一为十分制").has("未评");
     jia.get(&format!("{JUDGE}/{untouched}")).await.ok().has("未评").lacks("草稿</span>");
@@ -471,6 +476,14 @@ async fn an_entry_withdrawn_is_nobodys_and_one_submitted_later_is_given_at_once(
     scene.act(&scene.org, "open", &[]).await.is(303);
     let before: Vec<Vec<i64>> = [theirs(&scene.judges[0]).await, theirs(&scene.judges[1]).await].into();
     scene.mark_all(|_, _| (5.0, 2.5)).await;
+    // what judges have stays as it is, unless it is taken back
+    let page = scene.teams[1].get(&format!("{C}/entry")).await.ok();
+    page.has("作品已进入评审").lacks("name=\"do\"");
+    let form =
+        Form::new().text("title", "改了").text("summary", "改了").text("seen", "1").text("do", "submit");
+    let save = format!("{C}/entry/save");
+    let sent = scene.teams[1].send(Method::POST, &save, &[], |r| r.multipart(form)).await;
+    sent.is(409).has("作品已进入评审");
     scene.teams[1].post(&format!("{C}/entry/withdraw"), &[]).await.is(303);
     let mut gone = Vec::new();
     for (judge, before) in scene.judges.iter().zip(&before) {
@@ -517,7 +530,11 @@ async fn what_is_signed_stays_and_a_reopened_panel_is_a_new_edition() {
         let answer = scene.act(chair, act, &fields).await;
         assert!(matches!(answer.status.as_u16(), 409), "{act}: {answer:#?}");
     }
-    scene.teams[0].post(&format!("{C}/entry/withdraw"), &[]).await.is(303);
+    scene.teams[0].post(&format!("{C}/entry/withdraw"), &[]).await.is(409).has("评审结果已签署");
+    scene.teams[0].get(&format!("{C}/entry")).await.ok().has("评审已结束").lacks("name=\"do\"");
+    let taken = signed["document"]["outcome"]["entries"][0]["number"].to_string();
+    let why = [("reason", "侵权")];
+    scene.org.post(&format!("{C}/desk/entries/{taken}/unsubmit"), &why).await.is(303);
     scene.teams[1].post(&format!("{C}/team/rename"), &[("name", "改名队")]).await.is(303);
     assert_eq!(scene.org.get(&format!("{results}/ranking.csv")).await.ok().body, csv);
     assert_eq!(scene.org.get(&format!("{results}/ranking.json")).await.ok().json(), signed);

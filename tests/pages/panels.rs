@@ -4,7 +4,7 @@
 use serde_json::Value;
 use shuyu::people::By;
 
-use super::judging::{DESK, JUDGE, JUDGING, Scene, submit, submit_entry, theirs};
+use super::judging::{DESK, JUDGE, JUDGING, Scene, change_rubric, submit, submit_entry, theirs};
 use super::support::{Answer, Browser};
 use super::{C, enter};
 
@@ -167,6 +167,22 @@ async fn second_round() -> (Scene, i64, Vec<usize>, Vec<usize>) {
     let chosen = number.to_string();
     scene.act(scene.chair(), "second-round", &[("entry", &chosen)]).await.is(303);
     (scene, number, with, without)
+}
+
+#[tokio::test]
+async fn a_second_round_is_marked_by_the_criteria_of_the_first() {
+    let (scene, number, with, _) = second_round().await;
+    let other = [("max-1", "10"), ("reason", "十分制")];
+    change_rubric(&scene.org, &other).await.is(409).has("评审表已固定");
+    change_rubric(&scene.org, &[("weight-0", "2"), ("reason", "改权重")]).await.is(303);
+    for judge in with {
+        submit(&scene.judges[judge], number, 5.0, 2.5).await.is(303);
+    }
+    scene.act(scene.chair(), "close", &[]).await.is(303);
+    let results = scene.results().await;
+    let csv = scene.org.get(&format!("{results}/ranking.csv")).await.ok();
+    let ranked = |line: &str| line.starts_with(|c: char| c.is_ascii_digit());
+    assert_eq!(csv.body.lines().skip(1).filter(|line| ranked(line)).count(), 3, "{}", csv.body);
 }
 
 /// Whether an entry is a judge's to mark in the round that is open.

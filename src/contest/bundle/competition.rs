@@ -1,6 +1,6 @@
 //! The top level of `competition.yaml`: texts, switches, pages, fact sheet and solutions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ImageTable;
 use super::files::{Files, Kind, clean_path, is_zip};
@@ -56,6 +56,8 @@ pub(super) struct Reader<'a> {
     pub(super) places: Places,
     /// Pages in HTML, for one note about all of them.
     pub(super) html_pages: Vec<BundlePath>,
+    /// Files of probes whose findings are among these.
+    pub(super) probe_files_told: BTreeSet<BundlePath>,
 }
 
 /// Where things stand that are looked at again after reading.
@@ -82,7 +84,14 @@ pub(super) struct Places {
 impl<'a> Reader<'a> {
     /// A reader without findings yet.
     pub(super) fn new(files: &'a Files, findings: Findings, images: Option<ImageTable<'a>>) -> Self {
-        Self { files, findings, images, places: Places::default(), html_pages: Vec::new() }
+        Self {
+            files,
+            findings,
+            images,
+            places: Places::default(),
+            html_pages: Vec::new(),
+            probe_files_told: BTreeSet::new(),
+        }
     }
 }
 

@@ -84,6 +84,33 @@ impl fmt::Display for Report {
     }
 }
 
+/// Errors of a small file that are told at most.
+const TOLD: usize = 8;
+
+/// What is wrong with a small file that a participant wrote, such as `app.yaml`: its first errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faulty(pub Vec<Finding>);
+
+impl fmt::Display for Faulty {
+    /// A line for each: where, what, and how to mend it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, finding) in self.0.iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", finding.file)?;
+            if let Some(line) = finding.line {
+                write!(f, " line {line}")?;
+            }
+            if !finding.key.is_empty() {
+                write!(f, " {}", finding.key)?;
+            }
+            write!(f, ": {}; {}", finding.problem, finding.mend)?;
+        }
+        Ok(())
+    }
+}
+
 /// Where findings gather while a bundle, or another file that people write for us, is read.
 #[derive(Debug)]
 pub(crate) struct Findings {
@@ -189,6 +216,14 @@ impl Findings {
             problem: clean(problem),
             mend: clean(mend),
         });
+    }
+
+    /// The first errors, for whoever wrote the file.
+    pub(crate) fn into_faulty(self) -> Faulty {
+        let mut wrong = self.into_report().findings;
+        wrong.retain(|finding| finding.severity == Severity::Error);
+        wrong.truncate(TOLD);
+        Faulty(wrong)
     }
 
     /// How many there are.

@@ -21,6 +21,13 @@ pub const MOST_CRITERIA: usize = 30;
 /// Judges that an entry may have.
 pub const MOST_JUDGES: u32 = 50;
 
+/// The largest weight: proportions beyond it decide nothing that one can see, and sums stay exact.
+const HEAVIEST: f64 = 1e6;
+/// Characters of a criterion's title.
+const TITLE: usize = 200;
+/// Characters of an anchor, or of a criterion's description.
+const ANCHOR: usize = 4000;
+
 /// Something in a way of judging that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -35,8 +42,13 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn new(key: impl Into<String>, code: &'static str, problem: impl Into<String>, mend: &str) -> Self {
-        Self { key: key.into(), code, problem: problem.into(), mend: mend.to_owned() }
+    fn new(
+        key: impl Into<String>,
+        code: &'static str,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self { key: key.into(), code, problem: problem.into(), mend: mend.into() }
     }
 }
 
@@ -88,13 +100,20 @@ fn criterion_faults(criterion: &Criterion, fresh: bool, at: &str, faults: &mut V
     if criterion.title.is_empty() {
         faults.push(Fault::new(format!("{at}.title"), "missing-key", "`title` is required", "add `title`"));
     }
-    if !criterion.weight.is_finite() || criterion.weight <= 0.0 {
-        let problem = format!("a criterion of weight {} decides nothing", criterion.weight);
+    let texts = criterion.anchors.iter().map(|anchor| (&anchor.text, ANCHOR, "anchors"));
+    for (text, most, key) in texts.chain([(&criterion.title, TITLE, "title")]) {
+        if text.longest() > most {
+            let problem = format!("a text of `{key}` is longer than {most} characters");
+            faults.push(Fault::new(format!("{at}.{key}"), "value-out-of-range", problem, "write less"));
+        }
+    }
+    if !criterion.weight.is_finite() || criterion.weight <= 0.0 || criterion.weight > HEAVIEST {
+        let problem = format!("a criterion cannot weigh {}", criterion.weight);
         faults.push(Fault::new(
             format!("{at}.weight"),
             "value-out-of-range",
             problem,
-            "write a number above 0",
+            format!("write a number above 0, of {HEAVIEST} at most"),
         ));
     }
     let steps = criterion.max / criterion.step;
@@ -116,10 +135,10 @@ fn criterion_faults(criterion: &Criterion, fresh: bool, at: &str, faults: &mut V
 
 fn automatic_faults(judging: &Judging, board: &Leaderboard, phases: usize, faults: &mut Vec<Fault>) {
     let Weights { automatic, judged } = judging.weights;
-    let number = |weight: f64| weight.is_finite() && weight >= 0.0;
+    let number = |weight: f64| (0.0..=HEAVIEST).contains(&weight);
     if !number(automatic) || !number(judged) || automatic + judged <= 0.0 {
         let problem = format!("the parts weigh {automatic} and {judged}");
-        let mend = "write two numbers of 0 or more, one of them above 0";
+        let mend = format!("write two numbers of 0 to {HEAVIEST}, one of them above 0");
         faults.push(Fault::new("weights", "value-out-of-range", problem, mend));
     }
     let Some(source) = &judging.automatic else {

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use self::files::FileEntry;
-pub use self::finding::{Finding, Report, Severity};
+pub use self::finding::{Faulty, Finding, Report, Severity};
 
 use self::competition::Reader;
 use self::files::{Files, digest_of};

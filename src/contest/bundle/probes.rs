@@ -129,7 +129,10 @@ impl Reader<'_> {
                 }
             }
         });
-        self.findings.take_over(findings);
+        // several tasks may name one file: it is told of once
+        if self.probe_files_told.insert(path.clone()) {
+            self.findings.take_over(findings);
+        }
         let suite = suite?;
         Some((ProbeFile { path, visibility: suite.visibility, attached }, suite))
     }
@@ -180,7 +183,9 @@ impl Reader<'_> {
             self.findings.warn("column-unfilled", &at, problem, format!("the keys that they fill: {keys}"));
         }
         self.check_probe_leaks(task, definition, &at);
-        if task.has_hidden_probes() && !task.has_trial() {
+        // one that could not be read may be what is missing
+        let whole = !self.findings.has_errors();
+        if whole && task.has_hidden_probes() && !task.has_trial() {
             let problem = "all probes are hidden: an author whose app fails learns nothing about why";
             let mend = "add a file with `visibility: public` and a few probes";
             self.findings.warn("hidden-without-twin", &at, problem, mend);

@@ -62,6 +62,14 @@ impl Text {
             Self::Both(texts) => texts.values().all(|text| text.trim().is_empty()),
         }
     }
+
+    /// Characters of the longest of its texts.
+    pub fn longest(&self) -> usize {
+        match self {
+            Self::Plain(text) => text.chars().count(),
+            Self::Both(texts) => texts.values().map(|text| text.chars().count()).max().unwrap_or(0),
+        }
+    }
 }
 
 /// How a jury judges.

@@ -79,6 +79,8 @@ async fn locked(tx: &mut Tx, house: &House, desk: Desk<'_>, by: UserId) -> Resul
         late_reason: String::new(),
         published_at: None,
         hidden_reason: String::new(),
+        judged_since: None,
+        signed: false,
     };
     db::insert(tx, &entry, by).await?;
     Ok(entry)
@@ -236,11 +238,11 @@ async fn embeds(conn: &mut Connection, content: &Content) -> Result<bool, EntryF
     Ok(found.is_none_or(|submission| submission.origin == Origin::Sandbox))
 }
 
-/// Takes an entry back: judges see it no more. The team may do so at any time, and hand it in again
-/// while entries are taken.
+/// Takes an entry back: judges see it no more. The team may do so until the ranking is signed, and hand it in
+/// again while entries are taken.
 ///
 /// # Errors
-/// [`EntryFault::NotSubmitted`] where there is nothing to take back.
+/// [`EntryFault::NotSubmitted`] where there is nothing to take back, [`EntryFault::Signed`].
 pub async fn withdraw(house: &House, desk: Desk<'_>, by: Actor) -> Result<Entry, EntryFault> {
     take_back(house, desk.team.id, by, "", "entry.withdrawn").await
 }
@@ -265,6 +267,10 @@ async fn take_back(
     change(house, team, |entry| {
         if entry.state != EntryState::Submitted {
             return Err(EntryFault::NotSubmitted);
+        }
+        // a team may not undo what its judges signed; an organizer may, and says why
+        if entry.signed && reason.is_empty() {
+            return Err(EntryFault::Signed);
         }
         entry.state = EntryState::Withdrawn;
         entry.withdrawn_at = Some(now);

@@ -9,6 +9,19 @@ use crate::ids::{CompetitionId, EntryFileId, EntryId, PhaseId, SubmissionId, Tea
 use crate::store::{Connection, Row, StoreError};
 use crate::submission::model::Origin;
 
+/// Entries, with since when judges have them and whether a signed ranking names them.
+macro_rules! entries {
+    ($which:literal) => {
+        concat!(
+            "SELECT e.*, (SELECT MIN(a.assigned_at) FROM assignments a \
+             WHERE a.entry_id = e.id AND a.state <> 'ended') AS judged_since, \
+             (SELECT COUNT(*) FROM assignments a JOIN panels p ON p.id = a.panel_id \
+             WHERE a.entry_id = e.id AND p.state = 'signed') AS signed FROM entries e WHERE ",
+            $which
+        )
+    };
+}
+
 fn entry(row: &AnyRow) -> Result<Entry, StoreError> {
     Ok(Entry {
         id: row.parsed("id")?,
@@ -26,6 +39,8 @@ fn entry(row: &AnyRow) -> Result<Entry, StoreError> {
         late_reason: row.text("late_reason")?,
         published_at: row.time_or_null("published_at")?,
         hidden_reason: row.text("hidden_reason")?,
+        judged_since: row.time_or_null("judged_since")?,
+        signed: row.int("signed")? > 0,
     })
 }
 
@@ -63,17 +78,13 @@ fn json(content: &Content) -> String {
 
 /// The entry of this id.
 pub async fn by_id(conn: &mut Connection, id: EntryId) -> Result<Option<Entry>, StoreError> {
-    let row =
-        sqlx::query("SELECT * FROM entries WHERE id = $1").bind(id.to_string()).fetch_optional(conn).await?;
+    let row = sqlx::query(entries!("id = $1")).bind(id.to_string()).fetch_optional(conn).await?;
     row.as_ref().map(entry).transpose()
 }
 
 /// The entry of a team.
 pub async fn of_team(conn: &mut Connection, team: TeamId) -> Result<Option<Entry>, StoreError> {
-    let row = sqlx::query("SELECT * FROM entries WHERE team_id = $1")
-        .bind(team.to_string())
-        .fetch_optional(conn)
-        .await?;
+    let row = sqlx::query(entries!("team_id = $1")).bind(team.to_string()).fetch_optional(conn).await?;
     row.as_ref().map(entry).transpose()
 }
 
@@ -83,7 +94,7 @@ pub async fn by_number(
     competition: CompetitionId,
     number: i64,
 ) -> Result<Option<Entry>, StoreError> {
-    let row = sqlx::query("SELECT * FROM entries WHERE competition_id = $1 AND number = $2")
+    let row = sqlx::query(entries!("competition_id = $1 AND number = $2"))
         .bind(competition.to_string())
         .bind(number)
         .fetch_optional(conn)
@@ -93,7 +104,7 @@ pub async fn by_number(
 
 /// Every entry of a competition, by number.
 pub async fn all(conn: &mut Connection, competition: CompetitionId) -> Result<Vec<Entry>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM entries WHERE competition_id = $1 ORDER BY number")
+    let rows = sqlx::query(entries!("competition_id = $1 ORDER BY number"))
         .bind(competition.to_string())
         .fetch_all(conn)
         .await?;
@@ -102,12 +113,10 @@ pub async fn all(conn: &mut Connection, competition: CompetitionId) -> Result<Ve
 
 /// The entries that stand as submitted, by number.
 pub async fn submitted(conn: &mut Connection, competition: CompetitionId) -> Result<Vec<Entry>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT * FROM entries WHERE competition_id = $1 AND state = 'submitted' ORDER BY number",
-    )
-    .bind(competition.to_string())
-    .fetch_all(conn)
-    .await?;
+    let rows = sqlx::query(entries!("competition_id = $1 AND state = 'submitted' ORDER BY number"))
+        .bind(competition.to_string())
+        .fetch_all(conn)
+        .await?;
     rows.iter().map(entry).collect()
 }
 
@@ -451,10 +460,10 @@ pub async fn version_counts(
 
 /// The entries that their teams show to visitors, by number.
 pub async fn shown(conn: &mut Connection, competition: CompetitionId) -> Result<Vec<Entry>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT * FROM entries WHERE competition_id = $1 AND state = 'submitted' \
-         AND published_at IS NOT NULL AND hidden_reason = '' ORDER BY number",
-    )
+    let rows = sqlx::query(entries!(
+        "competition_id = $1 AND state = 'submitted' \
+         AND published_at IS NOT NULL AND hidden_reason = '' ORDER BY number"
+    ))
     .bind(competition.to_string())
     .fetch_all(conn)
     .await?;

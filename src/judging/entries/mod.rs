@@ -60,6 +60,12 @@ pub enum EntryFault {
     /// Entries are taken no more.
     #[error("entries were taken until {0}; what was submitted last counts. Ask the organizer")]
     Over(Timestamp),
+    /// Its judges have it since then.
+    #[error("judges have it since {0}: what they mark stays as it is. An organizer can let you change it")]
+    Judged(Timestamp),
+    /// The ranking is signed.
+    #[error("the ranking that it stands in is signed; only an organizer can take it back, with a reason")]
+    Signed,
     /// Somebody else changed the draft since it was looked at; what stands there now.
     #[error("another member has saved the entry since you opened it; compare, and save again")]
     Changed(Box<Draft>),
@@ -161,24 +167,28 @@ impl Window {
         }
     }
 
-    /// Whether an entry may be changed: in time, or because an organizer lets its team.
+    /// Whether an entry may be changed: in time and before judges have it, or because an organizer lets its team.
     ///
     /// # Errors
-    /// [`EntryFault::NotBegun`] or [`EntryFault::Over`].
+    /// [`EntryFault::NotBegun`], [`EntryFault::Over`], [`EntryFault::Judged`] or [`EntryFault::Signed`].
     pub fn open(&self, entry: Option<&Entry>, now: Timestamp) -> Result<(), EntryFault> {
         let late = entry.and_then(|entry| entry.late_until).is_some_and(|until| now < until);
+        let judged = entry.and_then(|entry| entry.judged_since);
         match (self.opens, self.closes) {
+            _ if entry.is_some_and(|entry| entry.signed) => Err(EntryFault::Signed),
             _ if late => Ok(()),
             (Some(opens), _) if now < opens => Err(EntryFault::NotBegun(opens)),
             (_, Some(closes)) if now >= closes => Err(EntryFault::Over(closes)),
-            _ => Ok(()),
+            _ => judged.map_or(Ok(()), |since| Err(EntryFault::Judged(since))),
         }
     }
 
     /// Until when this entry may be changed.
     pub fn until(&self, entry: Option<&Entry>) -> Option<Timestamp> {
         let late = entry.and_then(|entry| entry.late_until);
-        self.closes.map(|closes| late.map_or(closes, |late| late.max(closes)))
+        let judged = entry.and_then(|entry| entry.judged_since);
+        let closes = [self.closes, judged].into_iter().flatten().min();
+        closes.map(|closes| late.map_or(closes, |late| late.max(closes)))
     }
 }
 

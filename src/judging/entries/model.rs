@@ -76,6 +76,10 @@ pub struct Entry {
     pub published_at: Option<Timestamp>,
     /// Why an organizer took it down again; empty where none did.
     pub hidden_reason: String,
+    /// Since when judges have it to mark: what they mark stays as it is.
+    pub judged_since: Option<Timestamp>,
+    /// Whether a ranking that its chair has signed is about it.
+    pub signed: bool,
 }
 
 impl Entry {

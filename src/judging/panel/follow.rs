@@ -44,6 +44,12 @@ pub async fn entry_submitted(
 ) -> Result<(), StoreError> {
     let Some(panel) = assign::panel_of(tx, entry).await? else { return Ok(()) };
     match db::lock(tx, panel.id).await? {
+        Some(panel) if entry.judged_since.is_some() => {
+            // an organizer let its team: whoever has marked it marked another text
+            let note = Note::new("entry-changed").with("entry", entry.number);
+            minutes::write(tx, &panel, (now, actor), note).await?;
+            assign::redraw(tx, &panel, (now, actor)).await
+        }
         Some(panel) => assign::redraw(tx, &panel, (now, actor)).await,
         None => Ok(()),
     }

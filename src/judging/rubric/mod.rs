@@ -53,7 +53,8 @@ pub(super) async fn settled(
 /// and what they submitted stays on record under the old version.
 ///
 /// # Errors
-/// [`JudgingError::Rubric`], [`JudgingError::MarksGiven`], [`JudgingError::RubricFixed`].
+/// [`JudgingError::Rubric`], [`JudgingError::MarksGiven`]; [`JudgingError::RubricFixed`] once a round is closed;
+/// [`JudgingError::NotYours`] where a chair would lift blindness.
 pub async fn change(
     house: &House,
     competition: &Competition,
@@ -81,6 +82,15 @@ pub async fn change(
         panels.push(panel);
     }
     let old = in_force(&mut tx, competition.id).await?;
+    let asked_again = old.as_ref().is_none_or(|(_, old)| !ask_the_same(old, &judging));
+    // what was marked in the first round could not be marked anew
+    if asked_again && panels.iter().any(|panel| panel.round > 1) {
+        return Err(JudgingError::RubricFixed);
+    }
+    // the chair judges blind, too
+    if old.as_ref().is_some_and(|(_, old)| old.blind != judging.blind) {
+        seat.organizes()?;
+    }
     let reason: String = reason.trim().chars().take(500).collect();
     let marked = assign::db::marked(&mut tx, competition.id).await?;
     if marked > 0 && reason.is_empty() && old.as_ref().is_some_and(|(_, old)| *old != judging) {
@@ -102,7 +112,6 @@ pub async fn change(
         .detail("version", number)
         .detail("reason", reason.as_str());
     audit::record(&mut tx, entry).await?;
-    let asked_again = old.as_ref().is_none_or(|(_, old)| !ask_the_same(old, &judging));
     for panel in &panels {
         let mut again = 0;
         for mut assignment in assign::db::of_panel(&mut tx, panel.id).await? {

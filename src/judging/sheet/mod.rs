@@ -216,10 +216,10 @@ pub async fn submit(
     Ok(tx.commit().await?)
 }
 
-/// Takes submitted marks back to change them, as long as the round is open.
+/// Takes submitted marks back to change them, as long as the round is open and others' marks of it are not shown.
 ///
 /// # Errors
-/// [`JudgingError::WrongState`] when it is closed, or nothing is submitted.
+/// [`JudgingError::WrongState`] when it is closed, or nothing is submitted; [`JudgingError::OthersSeen`].
 pub async fn take_back(
     house: &House,
     (user, actor): (UserId, Actor),
@@ -230,6 +230,11 @@ pub async fn take_back(
     let Held { panel, mut assignment, .. } = held(&mut tx, id, user).await?;
     if assignment.state != AssignmentState::Submitted {
         return Err(JudgingError::WrongState { state: panel.state });
+    }
+    // marks are given independently: who has seen the others' of this round keeps their own
+    let all = assign::db::of_entry(&mut tx, assignment.entry).await?;
+    if peers(&panel, &assignment, all).iter().any(|peer| peer.round == assignment.round) {
+        return Err(JudgingError::OthersSeen);
     }
     assignment.state = AssignmentState::Assigned;
     assignment.submitted_at = None;

@@ -16,6 +16,7 @@ impl Reader<'_> {
         }
         let each_submission = each.flag("each_submission", false, &mut self.findings);
         let table = self.table(&mut each);
+        self.unnamed = each.has("table") && table.is_none();
         let mut values = Vec::new();
         if let Some(section) = each.section("values", &mut self.findings) {
             for (name, place, node) in section.all() {

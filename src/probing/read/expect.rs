@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use jsonschema::PatternOptions;
 use regex::{Regex, RegexBuilder};
-use serde_json_path::JsonPath;
 
 use super::{
     Expect, Json, JsonRule, Node, Place, Reader, Section, Template, TextTest, Value, scalar_text,
     status_number, wrong_kind,
 };
+use crate::probing::bounds;
 use crate::probing::latency::LatencyClass;
 use crate::probing::suite::{Digest, JsonTest, Tolerance};
 
@@ -186,26 +186,13 @@ impl Reader<'_> {
         let at = section.at(key);
         let template = self.template(&text, &at)?;
         if template.fixed().is_some()
-            && let Err(error) = JsonPath::parse(&text)
+            && let Err(error) = bounds::json_path(&text)
         {
-            let problem = format!("`{text}` is not a JSONPath: {error}");
-            self.findings.error(
-                "probe-jsonpath",
-                &at,
-                problem,
-                "write it as RFC 9535 has it, such as $.items[0].name",
-            );
-            return None;
-        }
-        // what two of them select can be more than all that an answer holds, many times over
-        if text.matches("..").count() > 1 {
-            let problem = format!("`{text}` looks through all levels more than once");
-            self.findings.error(
-                "probe-jsonpath",
-                &at,
-                problem,
-                "use `..` at most once, and name the levels otherwise",
-            );
+            // as much of it as a line holds
+            let start: String = text.chars().take(100).collect();
+            let problem = format!("`{start}` is not a JSONPath that can be used: {error}");
+            let mend = "write it as RFC 9535 has it, such as $.items[0].name";
+            self.findings.error("probe-jsonpath", &at, problem, mend);
             return None;
         }
         Some(template)
@@ -242,6 +229,13 @@ impl Reader<'_> {
                 }
             }
         };
+        if let Err(error) = bounds::schema(&schema) {
+            let problem = format!("the schema cannot be used: {error}");
+            let mend =
+                "let a schema refer to itself for parts of the value alone, and name each way there once";
+            self.findings.error("probe-schema", &at, problem, mend);
+            return None;
+        }
         let patterns = PatternOptions::regex().size_limit(PATTERN);
         match jsonschema::options().offline().with_pattern_options(patterns).build(&schema) {
             Ok(validator) => Some(Arc::new(validator)),

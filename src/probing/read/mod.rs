@@ -24,6 +24,8 @@ use crate::contest::bundle::section::{Section, missing, nearest, scalar_text, wh
 pub const FILE_BYTES: u64 = 1 << 20;
 /// Bytes of a file that a probe file names at most.
 pub const ATTACHED_BYTES: u64 = 16 << 20;
+/// The largest weight of a probe; sums stay exact.
+const HEAVIEST: f64 = 1e6;
 /// Characters of a probe's or a group's name.
 const NAME: usize = 100;
 /// Characters of a group's name: with `weighted_score_` before it, it is the key of a column.
@@ -41,6 +43,7 @@ pub(crate) fn suite(name: &str, text: &str, attached: Attached<'_>) -> (Option<S
         timeout: TIMEOUT,
         largest: BODY,
         headers: Vec::new(),
+        unnamed: false,
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let suite = node::parse(text, &mut reader.findings).and_then(|root| reader.suite(&root));
@@ -55,6 +58,8 @@ struct Reader<'a> {
     timeout: Duration,
     largest: u64,
     headers: Vec<(String, Template)>,
+    /// Whether the table of the probe that is being read cannot be: nobody knows which names it gives.
+    unnamed: bool,
 }
 
 impl Reader<'_> {
@@ -121,6 +126,12 @@ impl Reader<'_> {
         }
         self.check_length(&group, GROUP, &section.at("group"));
         let weight = section.positive("weight", &mut self.findings).unwrap_or(1.0);
+        if weight > HEAVIEST {
+            let problem = format!("a probe cannot weigh {weight}");
+            let mend = format!("write a number above 0, of {HEAVIEST} at most");
+            self.findings.error("value-out-of-range", &section.at("weight"), problem, mend);
+        }
+        self.unnamed = false;
         let draw = section.get("each").map(|node| (node, section.at("each")));
         let draw =
             draw.and_then(|(node, at)| Section::of(node, at, &mut self.findings)).map(|each| self.draw(each));
@@ -186,6 +197,9 @@ impl Reader<'_> {
         request_at: &Place,
         expect_at: &Place,
     ) {
+        if self.unnamed {
+            return;
+        }
         let mut asked = BTreeSet::new();
         in_request(request, &mut |name| {
             asked.insert(name.to_owned());

@@ -27,7 +27,16 @@ impl Reader<'_> {
         request.query = self.templates(&mut section, "query");
         let own = self.templates(&mut section, "headers");
         let at = section.at("headers");
-        for (name, _) in &own {
+        for (name, value) in &own {
+            if value.fixed().is_some_and(|text| hyper::header::HeaderValue::from_str(text).is_err()) {
+                let problem = format!("the value of `{name}` holds what no header can");
+                self.findings.error(
+                    "probe-header",
+                    &at,
+                    problem,
+                    "write it on one line, without control characters",
+                );
+            }
             let lower = name.to_ascii_lowercase();
             if OWN.contains(&lower.as_str()) || hyper::header::HeaderName::try_from(lower.as_str()).is_err() {
                 let problem = format!("`{name}` is not a header that a probe can send");

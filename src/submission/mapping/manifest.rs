@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::contest::bundle::Severity;
+use crate::contest::bundle::Faulty;
 use crate::contest::bundle::finding::{Findings, Place};
 use crate::contest::bundle::node::{self, Node, Value};
 use crate::contest::bundle::section::{Section, missing, scalar_text, wrong_kind};
@@ -16,8 +16,6 @@ pub const FILE: &str = "model.yaml";
 pub const FILE_BYTES: u64 = 64 << 10;
 /// Rows that pass through the model at once, at most.
 pub(super) const MOST_ROWS: u64 = 1 << 16;
-/// Findings that are told of a file.
-const TOLD: usize = 8;
 
 /// What an author says of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,7 +72,7 @@ impl Take {
 ///
 /// # Errors
 /// Everything that is wrong with it, with lines and how to mend it.
-pub fn read(text: &str) -> Result<Manifest, String> {
+pub fn read(text: &str) -> Result<Manifest, Faulty> {
     let mut findings = Findings::about(FILE);
     let manifest = node::parse(text.trim_start_matches('\u{feff}'), &mut findings).and_then(|root| {
         let top = Section::of(&root, Place::default(), &mut findings)?;
@@ -85,14 +83,7 @@ pub fn read(text: &str) -> Result<Manifest, String> {
     {
         return Ok(manifest);
     }
-    let found = findings.into_report().findings;
-    let wrong = found.iter().filter(|finding| finding.severity == Severity::Error).take(TOLD);
-    let told = wrong.map(|finding| {
-        let line = finding.line.map(|line| format!(" line {line}")).unwrap_or_default();
-        let key = if finding.key.is_empty() { String::new() } else { format!(" {}", finding.key) };
-        format!("{FILE}{line}{key}: {}; {}", finding.problem, finding.mend)
-    });
-    Err(told.collect::<Vec<_>>().join("\n"))
+    Err(findings.into_faulty())
 }
 
 fn manifest(mut top: Section<'_>, findings: &mut Findings) -> Manifest {
@@ -213,12 +204,12 @@ mod tests {
         assert_eq!(manifest.outputs[""].take.class.as_deref(), Some("1"));
         assert_eq!(manifest.outputs["label"].output.as_deref(), Some("y"));
         assert_eq!((manifest.outputs["p"].take.argmax, manifest.batch), (Some(true), Some(64)));
-        assert_eq!(read("").unwrap_err().lines().count(), 1);
+        assert_eq!(read("").unwrap_err().to_string().lines().count(), 1);
     }
 
     #[test]
     fn everything_wrong_is_told_with_its_line() {
         let text = "inputs:\n  X: {dtype: complex}\n  Y: [[a]]\noutput: {column: -1, class: a}\nbatch: 0\n";
-        insta::assert_snapshot!(read(text).unwrap_err());
+        insta::assert_snapshot!(read(text).unwrap_err().to_string());
     }
 }

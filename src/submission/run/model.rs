@@ -107,7 +107,7 @@ fn look(
     let manifest = match manifest.map(mapping::read) {
         None => Manifest::default(),
         Some(Ok(manifest)) => manifest,
-        Some(Err(why)) => return Ok(Err(Reason::new("model-manifest", why))),
+        Some(Err(faulty)) => return Ok(Err(Reason::faulty("model-manifest", faulty))),
     };
     let limits = Limits { bytes: rules.max_bytes, memory, opset: rules.opset };
     let opened = File::open(file)?;

@@ -116,7 +116,7 @@ pub(super) async fn lay_out_submission(
     let manifest = match &files.kind {
         SubmissionKind::App { manifest } => match app::read(manifest) {
             Ok(manifest) => Some(manifest),
-            Err(why) => return Ok(Err(Reason::new("app-manifest", why))),
+            Err(faulty) => return Ok(Err(Reason::faulty("app-manifest", faulty))),
         },
         _ => None,
     };

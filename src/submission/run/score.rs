@@ -191,9 +191,8 @@ async fn public_faults(
     match native::check(&carrier.scorer, &request).await {
         Ok(report) if report.total == 0 => Ok(None),
         Ok(report) => Ok(Some(Reason {
-            code: "faulty-file".to_owned(),
-            text: report.to_string(),
             faults: serde_json::to_value(&report).ok(),
+            ..Reason::new("faulty-file", report.to_string())
         })),
         Err(error) if error.is_ours() => Err(RunError::Ours(error.to_string())),
         Err(error) => Ok(Some(Reason::new("unreadable-file", error.to_string()))),

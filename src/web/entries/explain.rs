@@ -18,6 +18,7 @@ impl Explain for EntryFault {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotBegun(_) | Self::Over(_) | Self::Changed(_) | Self::NotSubmitted => StatusCode::CONFLICT,
+            Self::Judged(_) | Self::Signed => StatusCode::CONFLICT,
             Self::Unreleased | Self::TakenDown | Self::NoRoom { .. } => StatusCode::CONFLICT,
             Self::NoFile | Self::Gone => StatusCode::NOT_FOUND,
             Self::Object(error) => error.status(),
@@ -30,6 +31,8 @@ impl Explain for EntryFault {
         match self {
             Self::NotBegun(_) => "entries-not-begun",
             Self::Over(_) => "entries-over",
+            Self::Judged(_) => "entry-judged",
+            Self::Signed => "entry-signed",
             Self::Changed(_) => "entry-changed",
             Self::Lacks { .. } => "entry-lacks",
             Self::NotSubmitted => "entry-not-submitted",
@@ -46,7 +49,7 @@ impl Explain for EntryFault {
 
     fn args(&self) -> Args {
         match self {
-            Self::NotBegun(at) | Self::Over(at) => vec![("at", minute(*at))],
+            Self::NotBegun(at) | Self::Over(at) | Self::Judged(at) => vec![("at", minute(*at))],
             Self::NoRoom { limit } => vec![("limit", format::size(number(*limit)).into())],
             Self::Object(error) => error.args(),
             _ => Args::new(),

@@ -139,7 +139,8 @@ async fn through(
     };
     match forward(stream, request, Verdict::Content, way).await {
         Ok(mut response) => {
-            response.headers_mut().append(CONTENT_SECURITY_POLICY, POLICY);
+            // in place of the app's own, which can have a browser send reports elsewhere
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
             for (name, value) in OURS {
                 response.headers_mut().insert(name, value);
             }

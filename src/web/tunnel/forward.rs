@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use hyper_util::rt::TokioIo;
@@ -94,14 +94,16 @@ where
     let wait = counted(&way, verdict, headers::head_length(answer.headers()))?;
     tokio::time::sleep(wait).await;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        if let Some(theirs) = theirs {
-            let inside = hyper::upgrade::on(&mut answer);
-            tokio::spawn(async move {
-                if let (Ok(theirs), Ok(inside)) = tokio::join!(theirs, inside) {
-                    splice(TokioIo::new(theirs), TokioIo::new(inside), way).await;
-                }
-            });
-        }
+        let Some(theirs) = theirs else {
+            // nobody asked for another protocol
+            return Ok(StatusCode::BAD_GATEWAY.into_response());
+        };
+        let inside = hyper::upgrade::on(&mut answer);
+        tokio::spawn(async move {
+            if let (Ok(theirs), Ok(inside)) = tokio::join!(theirs, inside) {
+                splice(TokioIo::new(theirs), TokioIo::new(inside), way).await;
+            }
+        });
         answer.headers_mut().extend(headers::websocket());
         return Ok(answer.map(|_| Body::empty()));
     }

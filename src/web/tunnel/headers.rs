@@ -19,8 +19,8 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 /// What is said for a host as a whole, its other ports included; to whoever stands between us and the browser;
-/// or has the browser send reports.
-const NOT_FROM_INSIDE: [HeaderName; 11] = [
+/// or has the browser turn to other hosts by itself.
+const NOT_FROM_INSIDE: [HeaderName; 18] = [
     HeaderName::from_static("clear-site-data"),
     HeaderName::from_static("alt-svc"),
     HeaderName::from_static("strict-transport-security"),
@@ -32,6 +32,27 @@ const NOT_FROM_INSIDE: [HeaderName; 11] = [
     HeaderName::from_static("reporting-endpoints"),
     HeaderName::from_static("nel"),
     HeaderName::from_static("origin-trial"),
+    HeaderName::from_static("content-security-policy-report-only"),
+    HeaderName::from_static("link"),
+    HeaderName::from_static("refresh"),
+    HeaderName::from_static("sourcemap"),
+    HeaderName::from_static("x-sourcemap"),
+    HeaderName::from_static("speculation-rules"),
+    HeaderName::from_static("service-worker-allowed"),
+];
+
+/// What proxies on the way say of whoever asks: nothing for the server inside, which is told by no other way
+/// who its visitor is.
+const ABOUT_THE_VISITOR: [HeaderName; 9] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("via"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-request-id"),
 ];
 
 /// Whether a request would make a WebSocket of its connection.
@@ -58,9 +79,9 @@ pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The headers as they go in: without our cookies and the browser's own credentials.
+/// The headers as they go in: without our cookies, the browser's own credentials, and what tells of the visitor.
 pub(super) fn inward(headers: &mut HeaderMap, token: Option<&HeaderValue>) {
-    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]) {
+    for name in HOP_BY_HOP.iter().chain([&CONNECTION, &UPGRADE]).chain(&ABOUT_THE_VISITOR) {
         headers.remove(name);
     }
     let kept: Vec<String> = headers

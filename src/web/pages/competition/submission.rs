@@ -24,6 +24,7 @@ use crate::submission::model::{Origin, Run, RunState, State as Told, Submission}
 use crate::submission::{actions, db, queue, topic};
 use crate::web::App;
 use crate::web::error::PageError;
+use crate::web::findings::FindingView;
 use crate::web::guard::User;
 use crate::web::lang::Lang;
 use crate::web::page::Frame;
@@ -240,6 +241,12 @@ async fn show(
     view.rank = rank;
     view.code = reason_key(&app.templates.words(), frame.lang(), &view.code);
     let report = faults::of(submission);
+    let findings: Vec<FindingView<'_>> = submission
+        .disclosed_reason
+        .findings
+        .iter()
+        .map(|finding| FindingView::of(&app, &frame, finding))
+        .collect();
     let live = format!("{}/live", seen.address());
     let closes = seen.book().is_closed();
     let migrates = team_nominates(hall, &seen.phase);
@@ -258,6 +265,7 @@ async fn show(
         .with("before", &before)
         .with("twin", &twin)
         .with("report", &report)
+        .with("findings", &findings)
         .with("live", &live)
         .with("cancel_costs", &costs)
         .with("stopping", &submission.cancel_requested_at.is_some())

@@ -8,7 +8,6 @@ use axum::routing::{get, post};
 use axum::{Form, Router};
 use serde::{Deserialize, Serialize};
 
-use crate::contest::bundle::Finding;
 use crate::contest::bundle::diff::{Change, diff};
 use crate::contest::db as contest_db;
 use crate::contest::definition::Definition;
@@ -19,12 +18,11 @@ use crate::sandbox::ImageTable;
 use crate::store::ObjectError;
 use crate::web::App;
 use crate::web::error::{FieldFault, PageError};
+use crate::web::findings::FindingView;
 use crate::web::guard::User;
-use crate::web::lang::Lang;
 use crate::web::page::Frame;
 use crate::web::pages::competition::hall::Hall;
 use crate::web::pages::competition::upload;
-use crate::web::words::Args;
 
 /// The largest bundle taken, in bytes; larger data belongs into the catalogue.
 const CAP: u64 = 2 << 30;
@@ -56,28 +54,6 @@ impl From<Change> for ChangeView {
             other => other.to_string(),
         };
         Self { path: change.path, old: change.old.map(shown), new: change.new.map(shown) }
-    }
-}
-
-/// A finding, and on Chinese pages what it means in general; its own text, which names the value found,
-/// is English.
-#[derive(Serialize)]
-struct FindingView<'f> {
-    #[serde(flatten)]
-    finding: &'f Finding,
-    said: Option<String>,
-    said_mend: Option<String>,
-}
-
-impl<'f> FindingView<'f> {
-    fn of(app: &App, frame: &Frame, finding: &'f Finding) -> Self {
-        let words = app.templates.words();
-        let said = |key: String| {
-            let known = frame.lang() == Lang::Zh && words.has(Lang::Zh, &key);
-            known.then(|| frame.say(&key, &Args::new()))
-        };
-        let key = format!("finding-{}", finding.code);
-        Self { finding, said_mend: said(format!("{key}.mend")), said: said(key) }
     }
 }
 

@@ -25,6 +25,7 @@ impl Explain for JudgingError {
             | Self::MarksGiven
             | Self::RubricFixed
             | Self::WrongState { .. }
+            | Self::OthersSeen
             | Self::TakesPart
             | Self::Runs
             | Self::JudgeAlready
@@ -47,6 +48,7 @@ impl Explain for JudgingError {
             Self::Unknown(_) => "not-found",
             Self::NotYours(_) => "judging-not-yours",
             Self::WrongState { .. } => "panel-state",
+            Self::OthersSeen => "others-seen",
             Self::TakesPart => "judge-takes-part",
             Self::Runs => "judge-runs",
             Self::JudgeAlready => "judge-already",

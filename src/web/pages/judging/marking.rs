@@ -269,6 +269,7 @@ async fn render(app: &App, frame: &Frame, at: &At, showing: Showing) -> Result<R
         .with("faults", &faults)
         .with("differs", &showing.differs)
         .with("peers", &peers(desk, hall.locale))
+        .with("fixed", &desk.peers.iter().any(|peer| peer.round == desk.assignment.round))
         .with("peek", &desk.panel.peek)
         .with("others", &desk.others)
         .with("blind", &desk.judging.blind)

@@ -76,6 +76,10 @@ struct Standing {
     hidden_reason: String,
     /// `ahead`, `open` or `over`.
     time: &'static str,
+    /// It is over since judges have it.
+    judged: bool,
+    /// A signed ranking names it.
+    signed: bool,
     opens: Option<Timestamp>,
     closes: Option<Timestamp>,
     edited_at: Option<Timestamp>,
@@ -225,6 +229,8 @@ fn standing(known: &Known, hall: &Hall, window: Window, lacks: &[EntryPart]) -> 
         published: entry.is_some_and(|e| e.published_at.is_some()),
         hidden_reason: entry.map(|e| e.hidden_reason.clone()).unwrap_or_default(),
         time,
+        judged: matches!(window.open(entry, hall.now), Err(EntryFault::Judged(_))),
+        signed: entry.is_some_and(|e| e.signed),
         opens: window.opens,
         closes: window.until(entry),
         edited_at: draft.map(|d| d.at),
