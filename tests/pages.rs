@@ -429,7 +429,7 @@ async fn a_bundle_is_checked_and_its_changes_shown_before_it_is_taken_in() {
         .has("竞赛包有错误")
         .has("make_input_data_available")
         .has("值的类型不对")
-        .has("<p lang=\"en\">here stands text, where true or false is wanted</p>");
+        .has("lang=\"en\">here stands text, where true or false is wanted</p>");
     let page = org.upload(&upload, ("b.zip", pack("reward: 一面锦旗")), &[]).await.ok();
     let page = page.has("reward").has("一面锦旗").has("registration_auto_approve");
     let digest = field(&page, "digest");
